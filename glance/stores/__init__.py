@@ -1,0 +1,1 @@
+"""Where image bytes are kept: the driver interface, the drivers and the front that picks one."""

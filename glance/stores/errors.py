@@ -1,0 +1,53 @@
+"""What a store may fail with. ``glance.api.errors`` maps each of these to an answer."""
+
+from __future__ import annotations
+
+from glance.domain.errors import ConfigError, GlanceError
+
+
+class StoreError(GlanceError):
+    """A store failed in a way that has no narrower name."""
+
+
+class DataNotFound(StoreError):
+    """The store holds nothing under that URL."""
+
+
+class DuplicateData(StoreError):
+    """The store holds data of that name already."""
+
+
+class StoreFull(StoreError):
+    """The store has no room left for the data."""
+
+
+class WriteDenied(StoreError):
+    """The store's own permissions refuse the write."""
+
+
+class WriteDisabled(StoreError):
+    """The store was put out of writing service by a fault in its configuration."""
+
+
+class DeleteForbidden(StoreError):
+    """The store's own permissions refuse the deletion."""
+
+
+class InUse(StoreError):
+    """The store refuses to delete data that something else still uses."""
+
+
+class BadLocation(StoreError):
+    """A location is not one that this store can have written, or is malformed."""
+
+
+class UnknownStore(StoreError):
+    """No store of that name, or for that URL scheme, is configured."""
+
+
+class StoreTimeout(StoreError):
+    """The store did not answer within its deadline."""
+
+
+class BadStoreConfiguration(ConfigError):
+    """A store's options cannot be used; the message names option and group."""

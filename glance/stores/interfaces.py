@@ -1,0 +1,147 @@
+"""The contract between the service and a storage driver.
+
+A driver knows bytes and URLs and nothing of HTTP, images or the catalogue. Every method returns a
+Deferred at once and never blocks the reactor: what blocks runs in the driver's own thread pool, in
+functions named ``thd_…``. Third parties add a driver by giving an ``IStoreFactory`` through
+``twisted.plugin`` (package ``twisted.plugins``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+
+@dataclass(frozen=True, slots=True)
+class StoredData:
+    """What a finished write left behind.
+
+    :param url: where the data is; the catalogue keeps it, nobody else sees it.
+    :param size: bytes written.
+    :param metadata: for the location's metadata column, without the store id.
+    """
+
+    url: str
+    size: int
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class IStoreWriter(Interface):
+    """One object being written. Nothing of it can be read before ``commit`` has succeeded."""
+
+    def write(offset: int, data: memoryview) -> Deferred[None]:  # type: ignore[misc]
+        """Write bytes at an offset.
+
+        Several writes may be in flight at once, at offsets that do not overlap; the caller leaves
+        ``data`` untouched until the Deferred fires.
+
+        :raises StoreFull: no room; the caller aborts.
+        """
+
+    def commit() -> Deferred[StoredData]:  # type: ignore[misc]
+        """Make the object durable and readable under its URL, in one step that cannot half-happen.
+
+        Called once, after every write has finished.
+
+        :raises DuplicateData: another writer committed the same name meanwhile.
+        """
+
+    def abort() -> Deferred[None]:  # type: ignore[misc]
+        """Remove every trace of the unfinished object. May be called at any time; never fails."""
+
+
+class IStoreReader(Interface):
+    """One stored object, open for reading."""
+
+    size = Attribute("Length of the object in bytes, an ``int``.")
+
+    def read(offset: int, length: int) -> Deferred[bytes]:  # type: ignore[misc]
+        """Read up to ``length`` bytes; fewer only at the end of the object."""
+
+    def close() -> None:  # type: ignore[misc]
+        """Release what the reader holds. Safe to call twice, and with a read in flight."""
+
+
+class IFileReader(IStoreReader):
+    """A reader backed by a file of this machine, so that the kernel can send it."""
+
+    def fileno() -> int:  # type: ignore[misc]
+        """Return the open descriptor. It stays owned by the reader."""
+
+    def prefetch(offset: int, length: int) -> Deferred[None]:  # type: ignore[misc]
+        """Bring a range into the page cache, so that sending it does not wait for the disk."""
+
+
+class IStore(Interface):
+    """One configured store."""
+
+    store_id = Attribute("The operator's name for it, or the driver's name in single-store mode.")
+    driver = Attribute("Driver name: ``file``, ``http``, …")
+    schemes = Attribute("URL schemes that it answers for, a tuple of ``str``.")
+    description = Attribute("``str`` or ``None``, shown to users.")
+    weight = Attribute("``int``; higher is preferred among several copies.")
+    writable = Attribute("``bool``; ``False`` for read-only drivers and faulty configurations.")
+
+    def start() -> Deferred[None]:  # type: ignore[misc]
+        """Get ready: create what is missing, check that it can be used.
+
+        :raises BadStoreConfiguration: it cannot.
+        """
+
+    def stop() -> Deferred[None]:  # type: ignore[misc]
+        """Let go of threads and connections."""
+
+    def open_writer(image_id: str, size: int | None) -> Deferred[Any]:  # type: ignore[misc]
+        """Begin an object and return its ``IStoreWriter``.
+
+        :param image_id: the image's id, the last part of the URL.
+        :param size: length in bytes where it is known beforehand.
+        :raises DuplicateData: the name is taken.
+        :raises StoreFull: ``size`` does not fit anywhere.
+        :raises WriteDisabled: the store takes no writes.
+        """
+
+    def open_reader(url: str) -> Deferred[Any]:  # type: ignore[misc]
+        """Open an object and return its ``IStoreReader``.
+
+        :raises DataNotFound: there is none.
+        :raises BadLocation: the URL lies outside this store.
+        """
+
+    def delete(url: str) -> Deferred[None]:  # type: ignore[misc]
+        """Delete an object.
+
+        :raises DataNotFound: there is none (most callers take that as done).
+        """
+
+    def url_for(image_id: str) -> list[str]:  # type: ignore[misc]
+        """List the URLs under which an object for this image could stand, without looking."""
+
+    def sweep() -> Deferred[int]:  # type: ignore[misc]
+        """Remove what dead writers left unfinished; return how many leftovers went.
+
+        Never touches what a live writer, of this or another process, still holds.
+        """
+
+    def owns(url: str) -> bool:  # type: ignore[misc]
+        """Tell whether a URL lies inside this store."""
+
+
+class IStoreFactory(Interface):
+    """Makes stores of one driver; found by ``twisted.plugin.getPlugins(IStoreFactory)``."""
+
+    driver = Attribute("Driver name as it stands in ``enabled_backends`` and ``stores``.")
+
+    def options() -> list[Any]:  # type: ignore[misc]
+        """Return the driver's ``oslo_config`` options, for its section of the configuration."""
+
+    def make(store_id: str, section: Any, reactor: Any) -> Any:  # type: ignore[misc]
+        """Make an ``IStore``.
+
+        :param section: the ``oslo_config`` group holding this store's values.
+        :raises BadStoreConfiguration: the values cannot be used.
+        """

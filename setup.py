@@ -1,0 +1,61 @@
+"""Package the image service: console programs, twistd plugins, sample configuration."""
+
+from pathlib import Path
+import re
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "([^"]+)"$', (HERE / "glance" / "__init__.py").read_text(), re.M
+).group(1)
+
+
+def requirements(name):
+    """Return the requirement lines of a file, without comments."""
+    lines = (line.split("#")[0].strip() for line in (HERE / name).read_text().splitlines())
+    return [line for line in lines if line]
+
+
+setup(
+    name="txglance",
+    version=VERSION,
+    description="The OpenStack Image service on Twisted",
+    long_description=(HERE / "README.rst").read_text(),
+    long_description_content_type="text/x-rst",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    # twisted.plugins has no __init__.py anywhere: it is Twisted's own plug-in folder.
+    packages=[*find_packages(include=["glance", "glance.*"]), "twisted.plugins"],
+    package_data={"glance": ["py.typed"], "glance.db.migrations": ["*.ini", "*.mako"]},
+    install_requires=requirements("requirements.txt"),
+    extras_require={
+        "postgresql": ["psycopg[binary]>=3.2"],
+        "mysql": ["PyMySQL>=1.1"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
+            "psycopg[binary]>=3.2",
+            "PyMySQL>=1.1",
+        ],
+        "lint": ["ruff", "mypy", "mypy-zope", "import-linter", "types-PyMySQL"],
+        "docs": ["sphinx>=7"],
+    },
+    entry_points={
+        "console_scripts": [
+            "glance-api = glance.cmd.api:main",
+            "glance-manage = glance.cmd.manage:main",
+        ],
+    },
+    classifiers=[
+        "Framework :: Twisted",
+        "Environment :: OpenStack",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Typing :: Typed",
+    ],
+    zip_safe=False,
+)
