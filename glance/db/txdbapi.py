@@ -1,0 +1,260 @@
+"""Give DB-API work a Deferred, in the manner of ``twisted.enterprise.adbapi``.
+
+One interaction is one hop to a thread of this module's own pool, however many statements it runs;
+the thread keeps its connection from one interaction to the next. Repeating what a deadlock, a
+serialization failure, a locked file or a lost connection broke off is done here and nowhere else,
+and the waiting in between holds no thread.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import random
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+
+from glance.domain.errors import Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: PostgreSQL: serialization failure, deadlock, lock not available, admin shutdown and kin.
+_PG_CONFLICT = {"40001", "40P01", "55P03"}
+_PG_LOST = {"57P01", "57P02", "57P03", "53300"}
+#: MariaDB and MySQL: lock wait timeout, deadlock; gone away, lost connection, cannot connect.
+_MYSQL_CONFLICT = {1205, 1213}
+_MYSQL_LOST = {1040, 1053, 2002, 2003, 2006, 2013, 2055}
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and how fast a broken interaction is tried again.
+
+    :param conflicts: attempts after deadlocks and locked files.
+    :param conflict_delay: first pause in seconds; doubles, with jitter, up to ``max_delay``.
+    :param losses: attempts after a lost connection.
+    :param loss_delay: first pause in seconds, doubling likewise.
+    """
+
+    conflicts: int = 50
+    conflict_delay: float = 0.005
+    losses: int = 4
+    loss_delay: float = 0.1
+    max_delay: float = 2.0
+
+
+class Failed(Exception):
+    """Internal: an attempt broke off in a way worth repeating."""
+
+    def __init__(self, kind: str, cause: BaseException) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.cause = cause
+
+
+def classify(error: DBAPIError) -> str | None:
+    """Say whether repeating an interaction can mend a database error.
+
+    :returns: ``"conflict"``, ``"lost"`` or ``None``.
+    """
+    original = error.orig
+    code = getattr(original, "sqlstate", None)
+    if code in _PG_CONFLICT:
+        return "conflict"
+    if code in _PG_LOST:
+        return "lost"
+    if isinstance(original, sqlite3.OperationalError):
+        name = getattr(original, "sqlite_errorname", "")
+        return "conflict" if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) else None
+    number = original.args[0] if original is not None and original.args else None
+    if number in _MYSQL_CONFLICT:
+        return "conflict"
+    if number in _MYSQL_LOST or error.connection_invalidated:
+        return "lost"
+    if type(original).__name__ == "OperationalError" and code is None and number is not None:
+        # psycopg reports a refused or broken connection without an SQLSTATE.
+        return "lost" if type(original).__module__.startswith("psycopg") else None
+    return None
+
+
+class Database:
+    """A database whose interactions run in threads and answer with Deferreds.
+
+    :param engine: from :func:`glance.db.engine.make_engine`.
+    :param reactor: provides threads and time.
+    :param threads: size of the pool, and so the number of connections.
+    :param retry: how broken interactions are repeated.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, engine: Engine, reactor: Any, *, threads: int = 5, retry: Retry | None = None
+    ) -> None:
+        self.engine = engine
+        self._reactor = reactor
+        self._retry = retry or Retry()
+        self._pool = ThreadPool(minthreads=0, maxthreads=max(1, threads), name="database")
+        self._local = threading.local()
+        self._sqlite = engine.dialect.name == "sqlite"
+        # SQLite has one writer a file: our own threads queue here, which is fair and cheap,
+        # rather than in its busy handler, which polls.
+        self._writing = threading.Lock()
+        self._connections: set[Connection] = set()
+
+    def start(self) -> None:
+        """Start the threads. Connections are made when first needed."""
+        self._pool.start()
+
+    def stop(self) -> None:
+        """Wait for what runs, stop the threads, close the connections."""
+        self._pool.stop()
+        for connection in list(self._connections):
+            connection.close()
+        self._connections.clear()
+        self.engine.dispose()
+
+    def runInteraction(
+        self,
+        interaction: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Deferred[T]:
+        """Run a function in one transaction, repeated as a whole when the database breaks it off.
+
+        :param interaction: ``thd_…`` function called with the connection and the arguments. It may
+            run several times, so it changes nothing but the database.
+        :returns: a Deferred of its result, which must be plain values.
+        :raises Unavailable: the database cannot be reached.
+        """
+        return ensureDeferred(self._run(self._thd_transaction, interaction, args, kwargs))
+
+    def runReading(
+        self,
+        interaction: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Deferred[T]:
+        """Run a function that only reads, each of its statements seeing the newest data.
+
+        Parameters, result and errors are those of :meth:`runInteraction`.
+        """
+        return ensureDeferred(self._run(self._thd_reading, interaction, args, kwargs))
+
+    def runQuery(self, statement: Any, parameters: Any = None) -> Deferred[list[tuple[Any, ...]]]:
+        """Run one statement that only reads and answer with its rows as tuples."""
+        return self.runReading(_thd_rows, statement, parameters)
+
+    async def _run(self, attempt: Any, interaction: Any, args: Any, kwargs: Any) -> Any:
+        retry = self._retry
+        tries = {"conflict": 0, "lost": 0}
+        while True:
+            context = contextvars.copy_context()
+            try:
+                return await deferToThreadPool(
+                    self._reactor, self._pool, context.run, attempt, interaction, args, kwargs
+                )
+            except Failed as failed:
+                kind, cause = failed.kind, failed.cause
+            tries[kind] += 1
+            most = retry.conflicts if kind == "conflict" else retry.losses
+            if tries[kind] > most:
+                self._log.error(
+                    "Database gave up after {tries} tries: {error}",
+                    tries=tries[kind],
+                    error=type(getattr(cause, "orig", cause)).__name__,
+                )
+                raise Unavailable("The image catalogue's database does not answer.") from None
+            first = retry.conflict_delay if kind == "conflict" else retry.loss_delay
+            pause = min(retry.max_delay, first * 2 ** min(tries[kind] - 1, 16))
+            await deferLater(self._reactor, pause * random.uniform(0.5, 1.0))
+
+    def _thd_connection(self) -> Connection:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None or connection.closed:
+            connection = self.engine.connect()
+            self._local.connection = connection
+            self._connections.add(connection)
+        return connection
+
+    def _thd_forget(self) -> None:
+        connection = getattr(self._local, "connection", None)
+        self._local.connection = None
+        if connection is not None:
+            self._connections.discard(connection)
+            try:
+                connection.invalidate()
+                connection.close()
+            except Exception as error:
+                self._log.debug("closing a broken connection: {error!r}", error=type(error))
+
+    def _thd_reading(self, interaction: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            return interaction(self._thd_connection(), *args, **kwargs)
+        except DBAPIError as error:
+            raise self._thd_failed(error) from error
+        except PoolTimeout as error:
+            raise Failed("lost", error) from error
+
+    def _thd_transaction(self, interaction: Any, args: Any, kwargs: Any) -> Any:
+        if not self._sqlite:
+            return self._thd_transact("BEGIN", interaction, args, kwargs)
+        with self._writing:
+            return self._thd_transact("BEGIN IMMEDIATE", interaction, args, kwargs)
+
+    def _thd_transact(self, begin: str, interaction: Any, args: Any, kwargs: Any) -> Any:
+        committing = False
+        connection = None
+        try:
+            connection = self._thd_connection()
+            connection.exec_driver_sql(begin)
+            result = interaction(connection, *args, **kwargs)
+            committing = True
+            connection.commit()
+            return result
+        except DBAPIError as error:
+            failed = self._thd_failed(error)
+            if committing and isinstance(failed, Failed) and failed.kind == "lost":
+                # Nobody knows whether the commit went through: repeating could do it twice.
+                raise Unavailable(
+                    "The database connection broke while a change was being saved; "
+                    "look whether it was made before trying again."
+                ) from error
+            raise failed from error
+        except PoolTimeout as error:
+            raise Failed("lost", error) from error
+        except BaseException:
+            if connection is not None:
+                self._thd_roll_back(connection)
+            raise
+
+    def _thd_roll_back(self, connection: Connection) -> None:
+        try:
+            connection.rollback()
+        except Exception:
+            self._thd_forget()
+
+    def _thd_failed(self, error: DBAPIError) -> Exception:
+        kind = classify(error)
+        connection = getattr(self._local, "connection", None)
+        if kind == "lost" or connection is None or error.connection_invalidated:
+            self._thd_forget()
+        else:
+            self._thd_roll_back(connection)
+        return Failed(kind, error) if kind else error
+
+
+def _thd_rows(connection: Connection, statement: Any, parameters: Any) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in connection.execute(statement, parameters or {})]
