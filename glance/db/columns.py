@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 CATALOGUE = MetaData()
-"""Tables shared with the OpenStack Glance project's service; their columns are not ours to alter."""
+"""Tables shared with the OpenStack Glance project's service: never alter their columns."""
 
 
 def utcnow() -> datetime:
