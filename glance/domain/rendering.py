@@ -1,7 +1,7 @@
 """How an image looks in a reply.
 
-A page of a thousand images is rendered in one go on the reactor's thread, so this is written as plain
-dictionary building: no call per field, no ``strftime``, no validation of what the catalogue holds.
+A page of a thousand images is rendered in one go on the reactor's thread, so this is written as
+plain dictionary building: no call per field, no ``strftime``, no validation of stored values.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from glance.domain.image import DEACTIVATED, Image
 #: Custom properties that stay inside: addresses of this service's own workers.
 HIDDEN_PROPERTIES = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
 
-#: Never taken from custom properties. The last three are fields of ours that are not in every reply: a
-#: property of that name, left by an older service, must not be mistaken for them.
+#: Never taken from custom properties. The last three are fields of ours that not every reply has:
+#: a property of that name, left by an older service, must not be mistaken for them.
 _WITHHELD = HIDDEN_PROPERTIES | {"locations", "direct_url", "stores"}
 
 
