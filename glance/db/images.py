@@ -1,0 +1,336 @@
+"""Images in the catalogue: reading one, making, changing, moving and deleting it.
+
+Every function here blocks and runs in a thread (``thd_…``), inside an interaction of
+``glance.db.txdbapi``. They take and return plain values. A change of status is always one
+``UPDATE … WHERE status = …`` whose row count decides: no lock of ours protects the catalogue, so
+any number of processes may work on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    Connection,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    false,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from glance.db.columns import utcnow
+from glance.db.tables import (
+    image_locations,
+    image_members,
+    image_properties,
+    image_tags,
+    images,
+)
+from glance.domain.errors import Conflict, Duplicate, NotFound
+from glance.domain.image import (
+    ACTIVE,
+    COMMUNITY,
+    DELETED,
+    PENDING_DELETE,
+    PUBLIC,
+    SHARED,
+    Image,
+    Location,
+)
+from glance.domain.viewer import Viewer
+
+#: Columns of ``images`` that are fields of :class:`Image`, in one order for SELECT and constructor.
+FIELDS = (
+    "id", "status", "name", "disk_format", "container_format", "visibility", "size",
+    "virtual_size", "checksum", "protected", "min_ram", "min_disk", "owner", "os_hidden",
+    "os_hash_algo", "os_hash_value", "created_at", "updated_at",
+)  # fmt: skip
+
+COLUMNS = [images.c[name] for name in FIELDS]
+
+#: Properties that only the import lock may touch; an ordinary save leaves them alone.
+ATOMIC_PROPERTIES = frozenset({"os_glance_import_task"})
+
+_PROPERTY, _TAG, _LOCATION = 0, 1, 2
+
+
+def _children(condition: Any) -> Any:
+    """Select all that belongs to some images in one round trip: (image, kind, a, b, c, d)."""
+    p, t, loc = image_properties.c, image_tags.c, image_locations.c
+    nothing = cast(null(), Text)
+    return union_all(
+        select(
+            p.image_id, literal(_PROPERTY).label("kind"), p.name.label("a"), p.value.label("b"),
+            nothing.label("c"), p.id.label("d"),
+        ).where(condition(p), p.deleted == false()),
+        select(t.image_id, literal(_TAG), t.value, nothing, nothing, t.id).where(
+            condition(t), t.deleted == false()
+        ),
+        select(
+            loc.image_id, literal(_LOCATION), loc.status, loc.value,
+            cast(loc.meta_data, Text), loc.id,
+        ).where(condition(loc), loc.deleted == false()),
+    )  # fmt: skip
+
+
+_children_of_one = _children(lambda c: c.image_id == bindparam("image_id"))
+_children_of_many = _children(lambda c: c.image_id.in_(bindparam("image_ids", expanding=True)))
+
+_visible_to_project = or_(
+    images.c.visibility.in_((PUBLIC, COMMUNITY)),
+    images.c.owner == bindparam("project_id"),
+    and_(
+        images.c.visibility == SHARED,
+        images.c.id.in_(
+            select(image_members.c.image_id).where(
+                image_members.c.image_id == bindparam("image_id"),
+                image_members.c.member == bindparam("project_id"),
+                image_members.c.deleted == false(),
+            )
+        ),
+    ),
+)
+_one = select(*COLUMNS).where(images.c.id == bindparam("image_id"), images.c.deleted == false())
+_one_visible = _one.where(_visible_to_project)
+
+
+def missing(image_id: str) -> NotFound:
+    """Return the error for an image that is not there, or not there for this caller."""
+    return NotFound(f"No image found with ID {image_id}.")
+
+
+def thd_get(connection: Connection, image_id: str, viewer: Viewer) -> Image:
+    """Read one image with its properties, tags and locations.
+
+    :raises NotFound: it does not exist, is deleted, or is not visible to the viewer.
+    """
+    if viewer.is_admin:
+        row = connection.execute(_one, {"image_id": image_id}).first()
+    else:
+        values = {"image_id": image_id, "project_id": viewer.project_id}
+        row = connection.execute(_one_visible, values).first()
+    if row is None:
+        raise missing(image_id)
+    image = Image(*row)
+    thd_fill(connection, [image])
+    return image
+
+
+def thd_fill(connection: Connection, found: list[Image]) -> None:
+    """Read properties, tags and locations of images, all in one statement."""
+    if not found:
+        return
+    if len(found) == 1:
+        rows = connection.execute(_children_of_one, {"image_id": found[0].id})
+    else:
+        rows = connection.execute(_children_of_many, {"image_ids": [i.id for i in found]})
+    by_id = {image.id: image for image in found}
+    locations: list[tuple[int, str, Location]] = []
+    for image_id, kind, a, b, c, d in rows:
+        if kind == _PROPERTY:
+            by_id[image_id].properties[a] = b
+        elif kind == _TAG:
+            by_id[image_id].tags.append(a)
+        else:
+            metadata = orjson.loads(c) if c else {}
+            locations.append((d, image_id, Location(b, metadata or {}, a, d)))
+    for _, image_id, location in sorted(locations, key=lambda entry: entry[0]):
+        by_id[image_id].locations.append(location)
+
+
+def thd_insert(connection: Connection, image: Image) -> Image:
+    """Save a new image and return it with its timestamps.
+
+    :raises Duplicate: an image of that id exists, or once existed.
+    """
+    now = utcnow()
+    image.created_at = image.updated_at = now
+    row = {name: getattr(image, name) for name in FIELDS}
+    try:
+        connection.execute(insert(images), row)
+    except IntegrityError:
+        raise Duplicate(f"An image with ID {image.id} exists already, or existed once.") from None
+    _thd_add_properties(connection, image.id, image.properties, now)
+    _thd_add_tags(connection, image.id, image.tags, now)
+    return image
+
+
+def _thd_add_properties(
+    connection: Connection, image_id: str, properties: Mapping[str, str | None], now: datetime
+) -> None:
+    if properties:
+        connection.execute(
+            insert(image_properties),
+            [
+                {"image_id": image_id, "name": name, "value": value,
+                 "created_at": now, "updated_at": now}
+                for name, value in properties.items()
+            ],
+        )  # fmt: skip
+
+
+def _thd_add_tags(
+    connection: Connection, image_id: str, tags: Iterable[str], now: datetime
+) -> None:
+    rows = [
+        {"image_id": image_id, "value": tag, "created_at": now, "updated_at": now} for tag in tags
+    ]
+    if rows:
+        connection.execute(insert(image_tags), rows)
+
+
+def thd_update(connection: Connection, before: Image, after: Image) -> Image:
+    """Save what differs between two versions of an image.
+
+    Status and locations are not saved here: they have moves of their own.
+
+    :param before: the image as it was read.
+    :param after: the image as it should be.
+    :raises Conflict: the image was deleted or moved to another status since it was read.
+    :returns: ``after`` with its new ``updated_at``.
+    """
+    changed = {
+        name: getattr(after, name)
+        for name in FIELDS
+        if name not in ("id", "status", "created_at", "updated_at")
+        and getattr(after, name) != getattr(before, name)
+    }
+    if not changed and before.properties == after.properties and before.tags == after.tags:
+        return after
+    now = utcnow()
+    if not thd_set_status(connection, before.id, before.status, before.status, changed, now):
+        raise Conflict(f"Image {before.id} was changed by another request; try again.")
+    _thd_save_properties(connection, before, after, now)
+    old, new = set(before.tags), set(after.tags)
+    if old - new:
+        _thd_remove_tags(connection, before.id, old - new, now)
+    _thd_add_tags(connection, before.id, [t for t in after.tags if t not in old], now)
+    after.updated_at = now
+    return after
+
+
+def _thd_save_properties(
+    connection: Connection, before: Image, after: Image, now: datetime
+) -> None:
+    old = {k: v for k, v in before.properties.items() if k not in ATOMIC_PROPERTIES}
+    new = {k: v for k, v in after.properties.items() if k not in ATOMIC_PROPERTIES}
+    p = image_properties.c
+    gone = [name for name in old if name not in new]
+    if gone:
+        connection.execute(
+            update(image_properties)
+            .where(p.image_id == before.id, p.name.in_(gone), p.deleted == false())
+            .values(deleted=True, deleted_at=now, updated_at=now)
+        )
+    for name, value in new.items():
+        if name in old and old[name] == value:
+            continue
+        # A removed property leaves its row: the name is unique, so the row is taken up again.
+        revived = connection.execute(
+            update(image_properties)
+            .where(p.image_id == before.id, p.name == name)
+            .values(value=value, deleted=False, deleted_at=None, updated_at=now)
+        )
+        if not revived.rowcount:
+            _thd_add_properties(connection, before.id, {name: value}, now)
+
+
+def thd_set_status(
+    connection: Connection,
+    image_id: str,
+    expected: str,
+    status: str,
+    values: Mapping[str, Any] | None = None,
+    now: datetime | None = None,
+) -> bool:
+    """Move an image from one status to another, if it still is where it is believed to be.
+
+    :param values: other columns to set in the same statement.
+    :returns: whether the image was moved.
+    """
+    result = connection.execute(
+        update(images)
+        .where(images.c.id == image_id, images.c.status == expected, images.c.deleted == false())
+        .values(status=status, updated_at=now or utcnow(), **(values or {}))
+    )
+    return result.rowcount == 1
+
+
+def thd_add_location(connection: Connection, image_id: str, location: Location) -> None:
+    """Record one stored copy of an image's data."""
+    now = utcnow()
+    connection.execute(
+        insert(image_locations),
+        {"image_id": image_id, "value": location.url, "meta_data": dict(location.metadata),
+         "status": ACTIVE, "created_at": now, "updated_at": now},
+    )  # fmt: skip
+
+
+def thd_mark_deleted(connection: Connection, image: Image, *, delayed: bool) -> bool:
+    """Delete an image and everything that belongs to it, as marks on the rows.
+
+    :param delayed: keep its data for the scrubber: status ``pending_delete``.
+    :returns: whether this call did it; ``False`` when its status changed meanwhile.
+    """
+    now = utcnow()
+    status = PENDING_DELETE if delayed else DELETED
+    gone = {"deleted": True, "deleted_at": now, "updated_at": now}
+    if not thd_set_status(
+        connection, image.id, image.status, status, {"deleted": True, "deleted_at": now}, now
+    ):
+        return False
+    for table in (image_properties, image_tags, image_members):
+        connection.execute(
+            update(table)
+            .where(table.c.image_id == image.id, table.c.deleted == false())
+            .values(gone)
+        )
+    if image.locations:
+        connection.execute(
+            update(image_locations)
+            .where(image_locations.c.image_id == image.id, image_locations.c.deleted == false())
+            .values(status=status, **gone)
+        )
+    return True
+
+
+def thd_add_tag(connection: Connection, image_id: str, tag: str) -> None:
+    """Add one tag that the image does not carry yet."""
+    now = utcnow()
+    _thd_add_tags(connection, image_id, [tag], now)
+    connection.execute(update(images).where(images.c.id == image_id).values(updated_at=now))
+
+
+def thd_remove_tag(connection: Connection, image_id: str, tag: str) -> bool:
+    """Remove one tag; return whether the image carried it."""
+    now = utcnow()
+    if not _thd_remove_tags(connection, image_id, {tag}, now):
+        return False
+    connection.execute(update(images).where(images.c.id == image_id).values(updated_at=now))
+    return True
+
+
+def _thd_remove_tags(
+    connection: Connection, image_id: str, tags: set[str], now: datetime
+) -> int:
+    t = image_tags.c
+    return connection.execute(
+        update(image_tags)
+        .where(t.image_id == image_id, t.value.in_(sorted(tags)), t.deleted == false())
+        .values(deleted=True, deleted_at=now, updated_at=now)
+    ).rowcount
+
+

@@ -1,0 +1,132 @@
+"""Leases: who is at work on an image, so that nothing stays stuck when a process dies.
+
+One row of ``transfer_leases`` stands for an upload or a removal under way. Its worker renews the
+heartbeat; a lease that stopped beating, or whose worker is known to be dead, is taken over by
+whoever finds it (``glance.transfers.recovery``). Taking, keeping and ending are all decided by row
+counts. Blocking functions, for interactions of ``glance.db.txdbapi``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from glance.db.columns import utcnow
+from glance.db.own_tables import transfer_leases
+
+UPLOAD = "upload"
+REMOVAL = "removal"
+
+_t = transfer_leases.c
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Work under way on one image.
+
+    :param worker: ``<pid>.<start time of the process>``, unique on the node.
+    """
+
+    id: str
+    image_id: str
+    kind: str
+    node: str
+    worker: str
+    store_id: str | None
+    heartbeat_at: datetime
+
+
+def thd_take(
+    connection: Connection,
+    image_id: str,
+    kind: str,
+    node: str,
+    worker: str,
+    store_id: str | None = None,
+) -> str | None:
+    """Take the lease of an image.
+
+    :returns: the lease's id, or ``None`` when another holds it.
+    """
+    now = utcnow()
+    lease_id = str(uuid4())
+    row = {
+        "id": lease_id, "image_id": image_id, "kind": kind, "node": node, "worker": worker,
+        "store_id": store_id, "started_at": now, "heartbeat_at": now, "bytes_done": 0,
+    }  # fmt: skip
+    savepoint = connection.begin_nested()
+    try:
+        connection.execute(insert(transfer_leases), row)
+    except IntegrityError:
+        savepoint.rollback()
+        return None
+    savepoint.commit()
+    return lease_id
+
+
+def thd_end(connection: Connection, lease_id: str) -> bool:
+    """End a lease; return whether it was still ours to end."""
+    return connection.execute(delete(transfer_leases).where(_t.id == lease_id)).rowcount == 1
+
+
+def thd_end_any(connection: Connection, image_id: str) -> None:
+    """End whatever lease an image has: what was under way has lost its object."""
+    connection.execute(delete(transfer_leases).where(_t.image_id == image_id))
+
+
+def thd_beat(connection: Connection, progress: Mapping[str, int]) -> set[str]:
+    """Renew leases.
+
+    :param progress: bytes done so far, by lease id.
+    :returns: the leases that are gone.
+    """
+    now = utcnow()
+    lost = set()
+    for lease_id, done in progress.items():
+        renewed = connection.execute(
+            update(transfer_leases)
+            .where(_t.id == lease_id)
+            .values(heartbeat_at=now, bytes_done=done)
+        )
+        if renewed.rowcount != 1:
+            lost.add(lease_id)
+    return lost
+
+
+def thd_stale(connection: Connection, seconds: float) -> list[Lease]:
+    """List leases without a heartbeat for so many seconds."""
+    return _leases(connection, _t.heartbeat_at < utcnow() - timedelta(seconds=seconds))
+
+
+def thd_of_node(connection: Connection, node: str) -> list[Lease]:
+    """List the leases of one node's workers."""
+    return _leases(connection, _t.node == node)
+
+
+def _leases(connection: Connection, condition: Any) -> list[Lease]:
+    rows = connection.execute(
+        select(
+            _t.id, _t.image_id, _t.kind, _t.node, _t.worker, _t.store_id, _t.heartbeat_at
+        ).where(condition)
+    )
+    return [Lease(*row) for row in rows]
+
+
+def thd_end_unrenewed(connection: Connection, leases: Iterable[Lease]) -> list[Lease]:
+    """End leases that have not beaten since they were listed; return those that were ended."""
+    return [
+        lease
+        for lease in leases
+        if connection.execute(
+            delete(transfer_leases).where(
+                _t.id == lease.id, _t.heartbeat_at == lease.heartbeat_at
+            )
+        ).rowcount
+        == 1
+    ]

@@ -1,0 +1,1 @@
+"""Moving image bytes between a caller and a store, and putting right what was interrupted."""

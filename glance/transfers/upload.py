@@ -1,0 +1,296 @@
+"""Take an image's data in: from a stream of bytes to an active image.
+
+The catalogue moves twice, each time by one compare-and-swap: ``queued`` to ``saving`` together with
+a lease, and ``saving`` to ``active`` together with the end of that lease and the data's location.
+Whatever breaks off in between, the store forgets the partial data and the image is ``queued``
+again; if the whole process dies, ``glance.transfers.recovery`` of another or of the next one does
+the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+
+from glance.db import images, leases
+from glance.db.txdbapi import Database
+from glance.domain.errors import Conflict, GlanceError, Gone, Invalid, LimitExceeded
+from glance.domain.image import ACTIVE, QUEUED, SAVING, Image, Location, check_transition
+from glance.stores.errors import DataNotFound, DuplicateData
+from glance.stores.interfaces import IStore, IStoreWriter, StoredData
+from glance.transfers.buffers import Buffer
+from glance.transfers.hashing import Hashes
+from glance.transfers.heartbeat import Heartbeat
+from glance.transfers.worker import WorkerIdentity
+
+
+class ByteSource(Protocol):
+    """A stream of bytes with back-pressure."""
+
+    def next(self) -> Deferred[Buffer | None]:
+        """Return the next buffer, full but for the last; ``None`` at the end."""
+
+    def release(self, buffer: Buffer) -> None:
+        """Give a buffer back when nobody reads it any more."""
+
+    def fail(self, reason: Exception) -> None:
+        """Make the present and every later ``next`` fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is known of the data before it comes.
+
+    :param size: bytes, or ``None``.
+    """
+
+    size: int | None = None
+
+
+class _Progress:
+    """What the heartbeat sees of an upload."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self.bytes_done = 0
+        self._source = source
+
+    def lease_lost(self) -> None:
+        self._source.fail(_removed())
+
+
+def _removed() -> Gone:
+    return Gone("The image was deleted, or taken over by another request, during the upload.")
+
+
+class Uploader:
+    """Uploads images.
+
+    :param database: the catalogue.
+    :param heartbeat: keeps the leases of uploads under way.
+    :param identity: this worker.
+    :param make_hashes: makes a fresh :class:`~glance.transfers.hashing.Hashes` for an upload.
+    :param size_cap: ``[DEFAULT] image_size_cap``, bytes.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        database: Database,
+        heartbeat: Heartbeat,
+        identity: WorkerIdentity,
+        make_hashes: Callable[[], Hashes],
+        size_cap: int,
+    ) -> None:
+        self._database = database
+        self._heartbeat = heartbeat
+        self._identity = identity
+        self._make_hashes = make_hashes
+        self._size_cap = size_cap
+
+    async def upload(
+        self, image: Image, source: ByteSource, store: IStore, expected: Expected
+    ) -> None:
+        """Store the data of a queued image and make it active.
+
+        :param image: the image as read for this request.
+        :raises Invalid: formats are not set, or the data's length is not what was declared.
+        :raises InvalidStatus: the image is not queued.
+        :raises Conflict: another upload of this image is under way.
+        :raises LimitExceeded: the data is longer than an image may be.
+        :raises Gone: the image was deleted meanwhile.
+        :raises StoreError: the store failed.
+        """
+        check_transition(image, SAVING)
+        if expected.size is not None:
+            self._check_size(expected.size)
+        lease = await self._database.runInteraction(
+            _thd_begin, image, self._identity, store.store_id
+        )
+        writer = None
+        progress = _Progress(source)
+        release = self._heartbeat.hold(lease, progress)
+        try:
+            writer = await self._open(store, image, expected.size)
+            hashes = self._make_hashes()
+            pipeline = _Pipeline(source, writer, hashes, progress)
+            await self._stream(source, pipeline, expected.size)
+            stored: StoredData = await writer.commit()
+        except BaseException:
+            if writer is not None:
+                await writer.abort()
+            await self._requeue(image, lease)
+            raise
+        finally:
+            release()
+        await self._finish(image, lease, store, stored, hashes)
+
+    async def _finish(
+        self, image: Image, lease: str, store: IStore, stored: StoredData, hashes: Hashes
+    ) -> None:
+        location = Location(stored.url, {**stored.metadata, "store": store.store_id})
+        values = {
+            "size": stored.size,
+            "checksum": hashes.checksum,
+            "os_hash_algo": hashes.algorithm,
+            "os_hash_value": hashes.value,
+        }
+        try:
+            finished = await self._database.runInteraction(
+                _thd_finish, image.id, lease, location, values
+            )
+        except Exception:
+            # Whether the image is active is unknown when the connection broke in the commit, so
+            # the data stays; recovery removes it should the image turn out to be saving.
+            self._log.error("Image {id}: data stored, but not recorded", id=image.id)
+            raise
+        if not finished:
+            await self._forget(store, stored.url)
+            raise _removed()
+
+    def _check_size(self, size: int) -> None:
+        if size > self._size_cap:
+            raise LimitExceeded(
+                f"The image data is larger than the {self._size_cap} bytes that an image may have."
+            )
+
+    async def _open(self, store: IStore, image: Image, size: int | None) -> IStoreWriter:
+        try:
+            return await store.open_writer(image.id, size)
+        except DuplicateData:
+            # A queued image has no data: this is what a process left that died after storing it
+            # and before saying so. We hold the image's lease, so nobody else wants it.
+            self._log.warn("Removing orphaned data of image {id}", id=image.id)
+            for url in store.url_for(image.id):
+                await self._forget(store, url)
+            return await store.open_writer(image.id, size)
+
+    async def _stream(
+        self, source: ByteSource, pipeline: _Pipeline, size: int | None
+    ) -> None:
+        offset = 0
+        try:
+            while (buffer := await source.next()) is not None:
+                end = offset + buffer.filled
+                try:
+                    self._check_size(end)
+                    if size is not None and end > size:
+                        raise _wrong_size(size)
+                except GlanceError:
+                    source.release(buffer)
+                    raise
+                pipeline.feed(offset, buffer)
+                offset = end
+        finally:
+            await pipeline.drain()
+        pipeline.check()
+        if size is not None and offset != size:
+            raise _wrong_size(size)
+
+    async def _requeue(self, image: Image, lease: str) -> None:
+        try:
+            await self._database.runInteraction(thd_requeue, image.id, lease)
+        except Exception as error:
+            # The lease stops beating now, so recovery does it later.
+            self._log.warn("Image {id} stays saving for now: {error}", id=image.id, error=error)
+
+    async def _forget(self, store: IStore, url: str) -> None:
+        try:
+            await store.delete(url)
+        except DataNotFound:
+            pass
+        except GlanceError as error:
+            self._log.error("Could not remove data of a failed upload: {error}", error=error)
+
+
+class _Pipeline:
+    """Hash and write the buffers of one upload side by side.
+
+    The first failure stops the source, so that no more is taken in than can be used.
+    """
+
+    def __init__(
+        self, source: ByteSource, writer: IStoreWriter, hashes: Hashes, progress: _Progress
+    ) -> None:
+        self._source = source
+        self._writer = writer
+        self._hashes = hashes
+        self._progress = progress
+        self._pending = 0
+        self._drained: Deferred[None] | None = None
+        self._error: Exception | None = None
+
+    def feed(self, offset: int, buffer: Buffer) -> None:
+        """Start work on the next buffer; it is released when the work is done."""
+        data = buffer.data
+        work = [*self._hashes.update(data), self._writer.write(offset, data)]
+        self._pending += 1
+        DeferredList(work, consumeErrors=True).addCallback(self._done, buffer)
+
+    def _done(self, results: list[tuple[bool, Any]], buffer: Buffer) -> None:
+        self._progress.bytes_done += buffer.filled
+        self._source.release(buffer)
+        for succeeded, result in results:
+            if not succeeded and self._error is None:
+                self._error = result.value
+                self._source.fail(result.value)
+        self._pending -= 1
+        if not self._pending and self._drained is not None:
+            self._drained.callback(None)
+
+    async def drain(self) -> None:
+        """Wait until nothing reads a buffer any more."""
+        if self._pending:
+            self._drained = Deferred()
+            await self._drained
+
+    def check(self) -> None:
+        """Raise the first failure, if there was one."""
+        if self._error is not None:
+            raise self._error
+
+
+def _wrong_size(size: int) -> Invalid:
+    return Invalid(f"The image data is not the declared {size} bytes long.")
+
+
+def _thd_begin(
+    connection: Connection, image: Image, identity: WorkerIdentity, store_id: str
+) -> str:
+    lease = leases.thd_take(
+        connection, image.id, leases.UPLOAD, identity.node, identity.worker, store_id
+    )
+    if lease is None or not images.thd_set_status(connection, image.id, QUEUED, SAVING):
+        raise Conflict(f"Image {image.id} is being changed by another request.")
+    return lease
+
+
+def _thd_finish(
+    connection: Connection,
+    image_id: str,
+    lease: str,
+    location: Location,
+    values: dict[str, Any],
+) -> bool:
+    if not leases.thd_end(connection, lease):
+        return False
+    if not images.thd_set_status(connection, image_id, SAVING, ACTIVE, values):
+        return False
+    images.thd_add_location(connection, image_id, location)
+    return True
+
+
+def thd_requeue(connection: Connection, image_id: str, lease: str) -> bool:
+    """Make the image of a failed upload usable again, if the lease on it still stands.
+
+    :returns: whether it was.
+    """
+    if not leases.thd_end(connection, lease):
+        return False
+    nothing = {"size": None, "virtual_size": None, "checksum": None}
+    return images.thd_set_status(connection, image_id, SAVING, QUEUED, nothing)
