@@ -24,8 +24,8 @@ Comparison = Literal["gt", "gte", "lt", "lte", "eq", "neq"]
 SORT_KEYS = (
     "name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at",
 )  # fmt: skip
-MEMBER_STATUSES = ("accepted", "pending", "rejected", "all")
 
+_MEMBER_STATUSES = ("accepted", "pending", "rejected", "all")
 _OPERATOR_COLUMNS = frozenset({"name", "id", "status", "container_format", "disk_format"})
 _TIME_COLUMNS = frozenset({"created_at", "updated_at"})
 _INT_COLUMNS = frozenset({"size", "virtual_size", "min_disk", "min_ram"})
@@ -155,7 +155,7 @@ def parse_list_query(
         elif name == "visibility":
             visibility = _choice(name, value, (*VISIBILITIES, "all"))
         elif name == "member_status":
-            member_status = _choice(name, value, MEMBER_STATUSES)
+            member_status = _choice(name, value, _MEMBER_STATUSES)
         elif name == "os_hidden":
             os_hidden = _choice(name, value.lower(), ("true", "false")) == "true"
         else:

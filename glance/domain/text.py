@@ -49,7 +49,7 @@ def shape(value: object) -> str:
     if isinstance(value, float):
         return f"the number {value}"
     if isinstance(value, str):
-        return f"a string of {len(value)} characters"
+        return f"a string of length {len(value)}"
     if isinstance(value, list):
-        return f"a list of {len(value)} items"
+        return f"a list of length {len(value)}"
     return "an object"
