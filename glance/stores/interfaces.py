@@ -33,7 +33,7 @@ class StoredData:
 class IStoreWriter(Interface):
     """One object being written. Nothing of it can be read before ``commit`` has succeeded."""
 
-    def write(offset: int, data: memoryview) -> Deferred[None]:  # type: ignore[misc]
+    def write(offset: int, data: memoryview) -> Deferred[None]:
         """Write bytes at an offset.
 
         Several writes may be in flight at once, at offsets that do not overlap; the caller leaves
@@ -42,7 +42,7 @@ class IStoreWriter(Interface):
         :raises StoreFull: no room; the caller aborts.
         """
 
-    def commit() -> Deferred[StoredData]:  # type: ignore[misc]
+    def commit() -> Deferred[StoredData]:
         """Make the object durable and readable under its URL, in one step that cannot half-happen.
 
         Called once, after every write has finished.
@@ -50,7 +50,7 @@ class IStoreWriter(Interface):
         :raises DuplicateData: another writer committed the same name meanwhile.
         """
 
-    def abort() -> Deferred[None]:  # type: ignore[misc]
+    def abort() -> Deferred[None]:
         """Remove every trace of the unfinished object. May be called at any time; never fails."""
 
 
@@ -59,20 +59,20 @@ class IStoreReader(Interface):
 
     size = Attribute("Length of the object in bytes, an ``int``.")
 
-    def read(offset: int, length: int) -> Deferred[bytes]:  # type: ignore[misc]
+    def read(offset: int, length: int) -> Deferred[bytes]:
         """Read up to ``length`` bytes; fewer only at the end of the object."""
 
-    def close() -> None:  # type: ignore[misc]
+    def close() -> None:
         """Release what the reader holds. Safe to call twice, and with a read in flight."""
 
 
 class IFileReader(IStoreReader):
     """A reader backed by a file of this machine, so that the kernel can send it."""
 
-    def fileno() -> int:  # type: ignore[misc]
+    def fileno() -> int:
         """Return the open descriptor. It stays owned by the reader."""
 
-    def prefetch(offset: int, length: int) -> Deferred[None]:  # type: ignore[misc]
+    def prefetch(offset: int, length: int) -> Deferred[None]:
         """Bring a range into the page cache, so that sending it does not wait for the disk."""
 
 
@@ -86,16 +86,16 @@ class IStore(Interface):
     weight = Attribute("``int``; higher is preferred among several copies.")
     writable = Attribute("``bool``; ``False`` for read-only drivers and faulty configurations.")
 
-    def start() -> Deferred[None]:  # type: ignore[misc]
+    def start() -> Deferred[None]:
         """Get ready: create what is missing, check that it can be used.
 
         :raises BadStoreConfiguration: it cannot.
         """
 
-    def stop() -> Deferred[None]:  # type: ignore[misc]
+    def stop() -> Deferred[None]:
         """Let go of threads and connections."""
 
-    def open_writer(image_id: str, size: int | None) -> Deferred[Any]:  # type: ignore[misc]
+    def open_writer(image_id: str, size: int | None) -> Deferred[Any]:
         """Begin an object and return its ``IStoreWriter``.
 
         :param image_id: the image's id, the last part of the URL.
@@ -105,29 +105,29 @@ class IStore(Interface):
         :raises WriteDisabled: the store takes no writes.
         """
 
-    def open_reader(url: str) -> Deferred[Any]:  # type: ignore[misc]
+    def open_reader(url: str) -> Deferred[Any]:
         """Open an object and return its ``IStoreReader``.
 
         :raises DataNotFound: there is none.
         :raises BadLocation: the URL lies outside this store.
         """
 
-    def delete(url: str) -> Deferred[None]:  # type: ignore[misc]
+    def delete(url: str) -> Deferred[None]:
         """Delete an object.
 
         :raises DataNotFound: there is none (most callers take that as done).
         """
 
-    def url_for(image_id: str) -> list[str]:  # type: ignore[misc]
+    def url_for(image_id: str) -> list[str]:
         """List the URLs under which an object for this image could stand, without looking."""
 
-    def sweep() -> Deferred[int]:  # type: ignore[misc]
+    def sweep() -> Deferred[int]:
         """Remove what dead writers left unfinished; return how many leftovers went.
 
         Never touches what a live writer, of this or another process, still holds.
         """
 
-    def owns(url: str) -> bool:  # type: ignore[misc]
+    def owns(url: str) -> bool:
         """Tell whether a URL lies inside this store."""
 
 
@@ -136,10 +136,10 @@ class IStoreFactory(Interface):
 
     driver = Attribute("Driver name as it stands in ``enabled_backends`` and ``stores``.")
 
-    def options() -> list[Any]:  # type: ignore[misc]
+    def options() -> list[Any]:
         """Return the driver's ``oslo_config`` options, for its section of the configuration."""
 
-    def make(store_id: str, section: Any, reactor: Any) -> Any:  # type: ignore[misc]
+    def make(store_id: str, section: Any, reactor: Any) -> Any:
         """Make an ``IStore``.
 
         :param section: the ``oslo_config`` group holding this store's values.

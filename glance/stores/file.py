@@ -1,0 +1,278 @@
+"""The ``file`` driver: image data as files in one or several directories.
+
+Each image is one file named by its id. A directory may be shared by many processes and, over a
+network file system, by many machines: a file appears under its name only when it is complete and
+durable, and nothing is ever overwritten.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from glance.stores import datadirs
+from glance.stores.datadirs import DataDir
+from glance.stores.errors import (
+    BadLocation,
+    BadStoreConfiguration,
+    DataNotFound,
+    DuplicateData,
+    StoreError,
+    WriteDisabled,
+)
+from glance.stores.interfaces import IStore
+from glance.stores.partfile import PartFile, thd_sweep
+from glance.stores.reader import FileReader, thd_delete_file, thd_open_file
+from glance.stores.threads import Pool, Threads
+from glance.stores.writer import FileWriter
+
+T = TypeVar("T")
+_log = Logger()
+
+
+def parse_perm(group: str, value: int) -> int:
+    """Read ``filesystem_store_file_perm``, whose digits are octal, as a mode; ``0`` for none.
+
+    :raises BadStoreConfiguration: it is no mode, or not one that lets the service read its files.
+    """
+    if value <= 0:
+        return 0
+    try:
+        perm = int(str(value), 8)
+    except ValueError:
+        perm = 0o10000
+    if perm > 0o7777:
+        raise BadStoreConfiguration(
+            f"[{group}] filesystem_store_file_perm: {value} is not a file mode; write octal "
+            "digits such as 640."
+        )
+    if not perm & 0o400:
+        raise BadStoreConfiguration(
+            f"[{group}] filesystem_store_file_perm: {value} does not let the owner read; the "
+            "service could not read its own files. Use 600 or more."
+        )
+    return perm
+
+
+def parse_metadata(group: str, text: str) -> list[dict[str, Any]]:
+    """Read the content of ``filesystem_store_metadata_file``.
+
+    :raises BadStoreConfiguration: it is not one object, or a list of them, each with an ``id`` and
+        a ``mountpoint``.
+    """
+    wrong = BadStoreConfiguration(
+        f"[{group}] filesystem_store_metadata_file: the file must hold a JSON object, or a list of "
+        'objects, each with the texts "id" and "mountpoint".'
+    )
+    try:
+        value = json.loads(text)
+    except ValueError:
+        raise wrong from None
+    entries = value if isinstance(value, list) else [value]
+    for entry in entries:
+        if not isinstance(entry, dict) or not all(
+            isinstance(entry.get(key), str) and entry[key] for key in ("id", "mountpoint")
+        ):
+            raise wrong
+    return entries
+
+
+def metadata_for(path: str, entries: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """Return the entry whose mount point a file lies below, the nearest one, or nothing."""
+    best: Mapping[str, Any] = {}
+    for entry in entries:
+        mount = entry["mountpoint"].rstrip("/")
+        longer = not best or len(mount) > len(best["mountpoint"].rstrip("/"))
+        if longer and (path + "/").startswith(mount + "/"):
+            best = entry
+    return best
+
+
+@implementer(IStore)
+class FileStore:
+    """A store of files.
+
+    A fault in the configuration does not keep it from reading what it can find: ``start`` reports
+    the fault, and from then on the store only refuses to write.
+
+    :param store_id: the operator's name for it.
+    :param section: its values; an ``is_set(name)`` on it tells what the operator set.
+    :param pool: runs the blocking calls, for tests.
+    """
+
+    driver = "file"
+    schemes = datadirs.SCHEMES
+
+    def __init__(self, store_id: str, section: Any, reactor: Any, pool: Pool | None = None) -> None:
+        self.store_id = store_id
+        self.description: str | None = getattr(section, "store_description", None)
+        self.weight: int = getattr(section, "weight", None) or 0
+        self.writable = False
+        self._group = getattr(section, "group", store_id)
+        self._fault: BadStoreConfiguration | None = None
+        self._perm = 0
+        self._dirs: list[DataDir] = []
+        self._places: dict[str, str] = {}
+        self._metadata: list[dict[str, Any]] = []
+        self._metadata_file: str | None = section.filesystem_store_metadata_file
+        self._direct = bool(getattr(section, "filesystem_store_direct_io", True))
+        self._thin = bool(section.filesystem_thin_provisioning)
+        is_set = getattr(section, "is_set", lambda name: False)
+        self._several = bool(section.filesystem_store_datadirs)
+        try:
+            self._dirs = datadirs.parse(
+                self._group,
+                section.filesystem_store_datadir,
+                section.filesystem_store_datadirs,
+                is_set("filesystem_store_datadir"),
+            )
+            self._perm = parse_perm(self._group, section.filesystem_store_file_perm)
+        except BadStoreConfiguration as e:
+            self._fault = e
+        self._places = {d.path: d.path for d in self._dirs}
+        self._threads = Threads(
+            reactor,
+            store_id,
+            section.filesystem_store_thread_pool_size,
+            section.filesystem_store_timeout,
+            section.filesystem_store_threadpool_threshold,
+            pool,
+        )
+
+    @property
+    def directories(self) -> list[str]:
+        """The store's directories as configured, those to be filled first in front."""
+        return [d.path for d in self._dirs]
+
+    def start(self) -> Deferred[None]:
+        """Create missing directories and check that they can be used.
+
+        :raises BadStoreConfiguration: they cannot; the store reads, but does not write.
+        """
+        self._threads.start()
+
+        def ready(places: dict[str, str]) -> None:
+            self._places.update(places)
+            if self._fault is not None:
+                raise self._fault
+            self.writable = True
+
+        return self._threads.run(self._thd_prepare).addCallback(ready)
+
+    def _thd_prepare(self) -> dict[str, str]:
+        option = "filesystem_store_datadirs" if self._several else "filesystem_store_datadir"
+        try:
+            for datadir in self._dirs:
+                datadirs.thd_prepare(self._group, option, datadir, self._perm)
+            if self._metadata_file:
+                self._metadata = self._thd_read_metadata(self._metadata_file)
+        except BadStoreConfiguration as e:
+            self._fault = self._fault or e
+        return {place: datadirs.thd_real(place) for place in self.directories}
+
+    def _thd_read_metadata(self, path: str) -> list[dict[str, Any]]:
+        try:
+            with open(path, encoding="utf-8") as file:
+                return parse_metadata(self._group, file.read())
+        except (OSError, UnicodeDecodeError) as e:
+            raise BadStoreConfiguration(
+                f"[{self._group}] filesystem_store_metadata_file: {path} cannot be read: {e}"
+            ) from e
+
+    def stop(self) -> Deferred[None]:
+        """Let the threads end."""
+        self.writable = False
+        return self._threads.stop()
+
+    def open_writer(self, image_id: str, size: int | None) -> Deferred[FileWriter]:
+        """Begin a file in the best directory that it fits into."""
+        if not self.writable:
+            return fail(WriteDisabled("The store is configured wrongly and takes no images."))
+        if not datadirs.plain_name(image_id):
+            return fail(BadLocation("The image id cannot be used as a file name."))
+        opening = self._threads.run(self._thd_open_part, image_id, size, late=PartFile.thd_discard)
+
+        def opened(part: PartFile) -> FileWriter:
+            metadata = metadata_for(os.path.join(part.directory, part.name), self._metadata)
+            url = datadirs.url_of(part.directory, part.name)
+            return FileWriter(self._threads, part, url, metadata)
+
+        return opening.addCallback(opened)
+
+    def _thd_open_part(self, image_id: str, size: int | None) -> PartFile:
+        if any(os.path.lexists(os.path.join(d.path, image_id)) for d in self._dirs):
+            raise DuplicateData("The store holds data of that name already.")
+        best = datadirs.choose(datadirs.thd_free(self._dirs), size)[0]
+        return PartFile(best.path, image_id, self._perm, self._direct, self._thin).thd_open()
+
+    def open_reader(self, url: str) -> Deferred[FileReader]:
+        """Open the file of a URL."""
+        opening = self._at(url, thd_open_file, late=lambda found: os.close(found[0]))
+        return opening.addCallback(lambda found: FileReader(self._threads, *found))
+
+    def delete(self, url: str) -> Deferred[None]:
+        """Delete the file of a URL."""
+        return self._at(url, thd_delete_file)
+
+    def _at(
+        self, url: str, fn: Callable[[str, str], T], late: Callable[[T], Any] | None = None
+    ) -> Deferred[T]:
+        try:
+            pairs = datadirs.split_url(url)
+        except BadLocation as e:
+            return fail(e)
+
+        def thd_at() -> T:
+            places = {*self._places, *self._places.values()}
+            error: StoreError = BadLocation("The location is not one of a file in this store.")
+            for directory, name in pairs:
+                # What the operator configured may be reached through a link, or may once have
+                # been; the file's own name is never followed.
+                if directory not in places and datadirs.thd_real(directory) not in places:
+                    continue
+                try:
+                    return fn(directory, name)
+                except DataNotFound as e:
+                    error = e
+            raise error
+
+        return self._threads.run(thd_at, late=late)
+
+    def owns(self, url: str) -> bool:
+        """Tell whether a URL lies directly inside one of the directories."""
+        try:
+            pairs = datadirs.split_url(url)
+        except BadLocation:
+            return False
+        places = {*self._places, *self._places.values()}
+        return any(directory in places for directory, _ in pairs)
+
+    def url_for(self, image_id: str) -> list[str]:
+        """List where a file for this image could stand."""
+        return [datadirs.url_of(d.path, image_id) for d in self._dirs]
+
+    def sweep(self) -> Deferred[int]:
+        """Remove the temporary files of dead writers."""
+
+        def thd_sweep_all() -> int:
+            return sum(thd_sweep(d.path) for d in self._dirs)
+
+        return self._threads.run(thd_sweep_all, timeout=0)
+
+
+def options() -> list[Any]:
+    """Return the options of the driver."""
+    from glance.stores import file_options
+
+    return file_options.options()
+
+
+def make(store_id: str, section: Any, reactor: Any) -> FileStore:
+    """Make a store from its section of the configuration; faults are told by ``start``."""
+    return FileStore(store_id, section, reactor)

@@ -1,0 +1,77 @@
+"""One store's values of the configuration, whichever section they come from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+from oslo_config import cfg
+
+from glance.stores.errors import BadStoreConfiguration
+
+COMMON = [
+    cfg.StrOpt("store_description", help="What users are told the store is for."),
+    cfg.IntOpt(
+        "weight",
+        default=0,
+        help="Of several copies of an image, the one in the store of the highest weight is read.",
+    ),
+]
+DEFAULTS_GROUP = "backend_defaults"
+
+
+class Section:
+    """The values of one group, with a second group to fall back on.
+
+    Reading an attribute gives the option of that name.
+
+    :param conf: the loaded configuration.
+    :param group: the store's own section.
+    :param defaults: section whose values stand in for what the store's own leaves unset.
+    """
+
+    def __init__(self, conf: Any, group: str, defaults: str | None = None) -> None:
+        self._conf = conf
+        self.group = group
+        self._defaults = defaults
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        group = self._group_of(name)
+        try:
+            return getattr(getattr(self._conf, group), name)
+        except cfg.NoSuchOptError:
+            raise AttributeError(name) from None
+        except ValueError as e:
+            raise BadStoreConfiguration(f"[{group}] {name}: {e}") from e
+
+    def is_set(self, name: str) -> bool:
+        """Tell whether the operator gave the option a value."""
+        return self._set_in(self._group_of(name), name)
+
+    def _group_of(self, name: str) -> str:
+        if (
+            self._defaults is not None
+            and not self._set_in(self.group, name)
+            and self._set_in(self._defaults, name)
+        ):
+            return self._defaults
+        return self.group
+
+    def _set_in(self, group: str, name: str) -> bool:
+        try:
+            found = self._conf.get_location(name, group=group)
+        except (cfg.NoSuchOptError, cfg.NoSuchGroupError):
+            return False
+        return found is not None and (
+            found.location.is_user_controlled or found.location is cfg.Locations.set_override
+        )
+
+
+def register(conf: Any, group: str, options: Iterable[Any]) -> None:
+    """Declare options in a section; those declared there already stay as they are."""
+    for option in options:
+        with contextlib.suppress(cfg.DuplicateOptError):
+            conf.register_opt(option, group=group)

@@ -1,0 +1,177 @@
+"""The stores of this process: made from the configuration, found by id or by URL."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from glance.stores import drivers, options
+from glance.stores.errors import BadStoreConfiguration, UnknownStore
+
+RESERVED_PREFIX = "os_glance_"
+
+_log = Logger()
+
+
+class Stores:
+    """The configured stores.
+
+    With ``enabled_backends`` there is one store per entry, each with a section of its own; without
+    it, one per driver in ``[glance_store] stores``, all reading ``[glance_store]``.
+
+    :param conf: the loaded configuration.
+    :param reactor: for the drivers.
+    :raises BadStoreConfiguration: the set of stores makes no sense, so nothing can start.
+    """
+
+    def __init__(self, conf: Any, reactor: Any) -> None:
+        self.multiple = bool(conf.enabled_backends)
+        self._stores: dict[str, Any] = {}
+        if self.multiple:
+            self._default_id = self._make_several(conf, reactor)
+        else:
+            self._default_id = self._make_single(conf, reactor)
+
+    def _make_several(self, conf: Any, reactor: Any) -> str:
+        defaults = options.DEFAULTS_GROUP
+        for store_id, driver in conf.enabled_backends.items():
+            if store_id.lower().startswith(RESERVED_PREFIX):
+                raise BadStoreConfiguration(
+                    f"[DEFAULT] enabled_backends: ids that begin with {RESERVED_PREFIX} are "
+                    f"reserved; rename {store_id}."
+                )
+            factory = drivers.find(driver)
+            if factory is None:
+                raise BadStoreConfiguration(
+                    f"[DEFAULT] enabled_backends: there is no driver {driver!r} for {store_id}."
+                )
+            for group in (defaults, store_id):
+                options.register(conf, group, [*options.COMMON, *factory.options()])
+            section = options.Section(conf, store_id, defaults)
+            self._stores[store_id] = factory.make(store_id, section, reactor)
+        default = conf.glance_store.default_backend
+        if default not in self._stores:
+            raise BadStoreConfiguration(
+                "[glance_store] default_backend must name one of the stores in enabled_backends: "
+                f"{', '.join(self._stores)}."
+            )
+        self._warn_of_shared_directories()
+        return str(default)
+
+    def _make_single(self, conf: Any, reactor: Any) -> str:
+        missing = []
+        for driver in dict.fromkeys(name.strip() for name in conf.glance_store.stores):
+            factory = drivers.find(driver)
+            if factory is not None:
+                options.register(conf, "glance_store", factory.options())
+                section = options.Section(conf, "glance_store")
+                self._stores[driver] = factory.make(driver, section, reactor)
+            elif driver in drivers.KNOWN:
+                missing.append(driver)
+            else:
+                raise BadStoreConfiguration(f"[glance_store] stores: no driver {driver!r}.")
+        if missing:
+            _log.info(
+                "[glance_store] stores: no driver yet for {missing}; going on without.",
+                missing=", ".join(missing),
+            )
+        scheme = conf.glance_store.default_store
+        for store_id, store in self._stores.items():
+            if scheme == store_id or scheme in store.schemes:
+                return store_id
+        raise BadStoreConfiguration(
+            f"[glance_store] default_store is {scheme}, which none of the drivers in stores "
+            f"provides; there are: {', '.join(self._stores) or 'none'}."
+        )
+
+    def _warn_of_shared_directories(self) -> None:
+        seen: dict[str, str] = {}
+        for store_id, store in self._stores.items():
+            for path in getattr(store, "directories", ()):
+                if path in seen:
+                    _log.warn(
+                        "Stores {one} and {other} share the directory {path}: an image can be in "
+                        "only one of them.",
+                        one=seen[path],
+                        other=store_id,
+                        path=path,
+                    )
+                seen[path] = store_id
+
+    @inlineCallbacks
+    def start(self) -> Generator[Deferred[Any], Any, None]:
+        """Start every store; one whose configuration is faulty stays, without writing."""
+
+        def note(failure: Failure, store_id: str) -> None:
+            failure.trap(BadStoreConfiguration)
+            _log.critical(
+                "Store {store} takes no images until its configuration is put right: {error}",
+                store=store_id,
+                error=failure.getErrorMessage(),
+            )
+
+        yield gatherResults(
+            [s.start().addErrback(note, s.store_id) for s in self._stores.values()],
+            consumeErrors=True,
+        )
+
+    @inlineCallbacks
+    def stop(self) -> Generator[Deferred[Any], Any, None]:
+        """Stop every store."""
+        yield gatherResults([s.stop() for s in self._stores.values()], consumeErrors=True)
+
+    @property
+    def default(self) -> Any:
+        """The store for images whose uploader names none."""
+        return self._stores[self._default_id]
+
+    def all(self) -> list[Any]:
+        """Return the stores in the order of the configuration."""
+        return list(self._stores.values())
+
+    def get(self, store_id: str) -> Any:
+        """Return a store by its id.
+
+        :raises UnknownStore: there is none of that id.
+        """
+        try:
+            return self._stores[store_id]
+        except KeyError:
+            raise UnknownStore(f"There is no store {store_id!r}.") from None
+
+    def for_url(self, url: str, store_id: str | None) -> Any:
+        """Return the store that holds the data of a location.
+
+        :param url: of the location.
+        :param store_id: from the location's metadata, ``store`` or in older rows ``backend``. Where
+            it is missing or not configured any more, the store that the URL lies inside is taken.
+        :raises UnknownStore: none does. The message does not repeat the URL.
+        """
+        if store_id is not None and store_id in self._stores:
+            return self._stores[store_id]
+        for store in self._stores.values():
+            if store.owns(url):
+                return store
+        if not self.multiple:
+            scheme = url.partition(":")[0].lower()
+            for store in self._stores.values():
+                if scheme in store.schemes:
+                    return store
+        raise UnknownStore("No configured store holds the image's data.")
+
+    @inlineCallbacks
+    def sweep(self) -> Generator[Deferred[Any], Any, int]:
+        """Remove what dead writers left in any store; return how many leftovers went."""
+
+        def note(failure: Failure, store_id: str) -> int:
+            _log.failure("Sweeping store {store}", failure, store=store_id)
+            return 0
+
+        counts = yield gatherResults(
+            [s.sweep().addErrback(note, s.store_id) for s in self._stores.values()]
+        )
+        return sum(counts)
