@@ -1,8 +1,8 @@
 """Changes to an image in the form of JSON patch, both media types of the API.
 
 Parsing (is this a list of operations on fields?) is apart from applying (may this image be changed
-so?), because the API answers 400 to the first and mostly 403 or 409 to the second. Applying works on
-a copy, so a list of operations takes effect wholly or not at all.
+so?), because the API answers 400 to the first and mostly 403 or 409 to the second. Applying works
+on a copy, so a list of operations takes effect wholly or not at all.
 """
 
 from __future__ import annotations
