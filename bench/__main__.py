@@ -1,0 +1,24 @@
+"""Run ``python -m bench``."""
+
+import sys
+from collections.abc import Sequence
+
+from bench import fill, options, run
+from bench.fill import FillError
+from bench.wire import WireError
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what the command line says; return the exit status."""
+    if argv[:1] == ["fill"]:
+        return fill.main(argv[1:])
+    args = options.parse(argv)
+    try:
+        return run.run(args)
+    except (ValueError, WireError, FillError) as e:
+        print(f"bench: {e}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,107 @@
+"""Commands from the outside: how long a service takes to answer, how long a program runs."""
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from bench.processes import Tree
+from bench.stats import Figures
+from bench.wire import IDENTITY, WireError, read_head
+
+_PATIENCE = 120  # seconds a service may take to its first answer
+_PROBE = (
+    b"GET /v2/schemas/image HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    + IDENTITY
+    + b"\r\n"
+)
+
+
+def free_port() -> int:
+    """Return a loopback port that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def stop(process: subprocess.Popen[bytes], patience: float = 20) -> None:
+    """End a process started in a session of its own, and what it started there."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+            sock.sendall(_PROBE)
+            return read_head(sock).status == 200
+    except (OSError, WireError):
+        return False
+
+
+def start_up(command: str, settle: float = 1.5) -> Figures:
+    """Run a foreground command and time it to its first 200; then read its idle memory.
+
+    :param command: with ``{port}`` for the port to listen on, and ``{dir}`` for an empty folder.
+    """
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, tempfile.TemporaryFile() as errors:
+        line = command.replace("{port}", str(port)).replace("{dir}", shlex.quote(folder))
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            ["bash", "-c", "exec " + line],
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            while not _answers(port):
+                ended = process.poll() is not None
+                if ended or time.perf_counter() - began > _PATIENCE:
+                    errors.seek(0)
+                    tail = errors.read()[-300:].decode(errors="replace")
+                    what = f"ended with {process.returncode}" if ended else "no answer"
+                    return {"start_s": None, "errors": [f"{what}: {tail}"]}
+                time.sleep(0.01)
+            took = time.perf_counter() - began
+            tree = Tree([process.pid])
+            cpu = tree.cpu()
+            time.sleep(settle)
+            rss, pss = tree.memory()
+            return {
+                "start_s": took,
+                "start_cpu_s": cpu,
+                "rss_mib": rss,
+                "pss_mib": pss,
+                "processes": tree.count(),
+            }
+        finally:
+            stop(process)
+
+
+def one_shot(command: str) -> Figures:
+    """Run a command to its end and say what it took."""
+    began = time.perf_counter()
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(shlex.split(command), stdout=subprocess.DEVNULL, stderr=errors)
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        figures: Figures = {
+            "run_s": wall,
+            "cpu_s": used.ru_utime + used.ru_stime,
+            "max_rss_mib": used.ru_maxrss / 1024,
+        }
+        if process.returncode:
+            errors.seek(0)
+            tail = errors.read()[-200:].decode(errors="replace")
+            figures["errors"] = [f"exit {process.returncode}: {tail}"]
+        return figures
