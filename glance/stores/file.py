@@ -7,16 +7,15 @@ durable, and nothing is ever overwritten.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from glance.stores import datadirs
+from glance.stores import datadirs, file_options
 from glance.stores.datadirs import DataDir
 from glance.stores.errors import (
     BadLocation,
@@ -34,64 +33,6 @@ from glance.stores.writer import FileWriter
 
 T = TypeVar("T")
 _log = Logger()
-
-
-def parse_perm(group: str, value: int) -> int:
-    """Read ``filesystem_store_file_perm``, whose digits are octal, as a mode; ``0`` for none.
-
-    :raises BadStoreConfiguration: it is no mode, or not one that lets the service read its files.
-    """
-    if value <= 0:
-        return 0
-    try:
-        perm = int(str(value), 8)
-    except ValueError:
-        perm = 0o10000
-    if perm > 0o7777:
-        raise BadStoreConfiguration(
-            f"[{group}] filesystem_store_file_perm: {value} is not a file mode; write octal "
-            "digits such as 640."
-        )
-    if not perm & 0o400:
-        raise BadStoreConfiguration(
-            f"[{group}] filesystem_store_file_perm: {value} does not let the owner read; the "
-            "service could not read its own files. Use 600 or more."
-        )
-    return perm
-
-
-def parse_metadata(group: str, text: str) -> list[dict[str, Any]]:
-    """Read the content of ``filesystem_store_metadata_file``.
-
-    :raises BadStoreConfiguration: it is not one object, or a list of them, each with an ``id`` and
-        a ``mountpoint``.
-    """
-    wrong = BadStoreConfiguration(
-        f"[{group}] filesystem_store_metadata_file: the file must hold a JSON object, or a list of "
-        'objects, each with the texts "id" and "mountpoint".'
-    )
-    try:
-        value = json.loads(text)
-    except ValueError:
-        raise wrong from None
-    entries = value if isinstance(value, list) else [value]
-    for entry in entries:
-        if not isinstance(entry, dict) or not all(
-            isinstance(entry.get(key), str) and entry[key] for key in ("id", "mountpoint")
-        ):
-            raise wrong
-    return entries
-
-
-def metadata_for(path: str, entries: list[dict[str, Any]]) -> Mapping[str, Any]:
-    """Return the entry whose mount point a file lies below, the nearest one, or nothing."""
-    best: Mapping[str, Any] = {}
-    for entry in entries:
-        mount = entry["mountpoint"].rstrip("/")
-        longer = not best or len(mount) > len(best["mountpoint"].rstrip("/"))
-        if longer and (path + "/").startswith(mount + "/"):
-            best = entry
-    return best
 
 
 @implementer(IStore)
@@ -114,6 +55,7 @@ class FileStore:
         self.description: str | None = getattr(section, "store_description", None)
         self.weight: int = getattr(section, "weight", None) or 0
         self.writable = False
+        self._prepared = False
         self._group = getattr(section, "group", store_id)
         self._fault: BadStoreConfiguration | None = None
         self._perm = 0
@@ -132,7 +74,7 @@ class FileStore:
                 section.filesystem_store_datadirs,
                 is_set("filesystem_store_datadir"),
             )
-            self._perm = parse_perm(self._group, section.filesystem_store_file_perm)
+            self._perm = file_options.parse_perm(self._group, section.filesystem_store_file_perm)
         except BadStoreConfiguration as e:
             self._fault = e
         self._places = {d.path: d.path for d in self._dirs}
@@ -156,8 +98,11 @@ class FileStore:
         :raises BadStoreConfiguration: they cannot; the store reads, but does not write.
         """
         self._threads.start()
+        return self._prepare()
 
+    def _prepare(self) -> Deferred[None]:
         def ready(places: dict[str, str]) -> None:
+            self._prepared = True
             self._places.update(places)
             if self._fault is not None:
                 raise self._fault
@@ -179,7 +124,7 @@ class FileStore:
     def _thd_read_metadata(self, path: str) -> list[dict[str, Any]]:
         try:
             with open(path, encoding="utf-8") as file:
-                return parse_metadata(self._group, file.read())
+                return file_options.parse_metadata(self._group, file.read())
         except (OSError, UnicodeDecodeError) as e:
             raise BadStoreConfiguration(
                 f"[{self._group}] filesystem_store_metadata_file: {path} cannot be read: {e}"
@@ -192,6 +137,11 @@ class FileStore:
 
     def open_writer(self, image_id: str, size: int | None) -> Deferred[FileWriter]:
         """Begin a file in the best directory that it fits into."""
+        if not self._prepared:
+            # The store did not answer when it was started; it may now.
+            again = self._prepare()
+            again.addErrback(lambda f: f.trap(BadStoreConfiguration) and None)
+            return again.addCallback(lambda _: self.open_writer(image_id, size))
         if not self.writable:
             return fail(WriteDisabled("The store is configured wrongly and takes no images."))
         if not datadirs.plain_name(image_id):
@@ -199,7 +149,9 @@ class FileStore:
         opening = self._threads.run(self._thd_open_part, image_id, size, late=PartFile.thd_discard)
 
         def opened(part: PartFile) -> FileWriter:
-            metadata = metadata_for(os.path.join(part.directory, part.name), self._metadata)
+            metadata = file_options.metadata_for(
+                os.path.join(part.directory, part.name), self._metadata
+            )
             url = datadirs.url_of(part.directory, part.name)
             return FileWriter(self._threads, part, url, metadata)
 
@@ -268,8 +220,6 @@ class FileStore:
 
 def options() -> list[Any]:
     """Return the options of the driver."""
-    from glance.stores import file_options
-
     return file_options.options()
 
 

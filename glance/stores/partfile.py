@@ -81,7 +81,7 @@ class PartFile:
         self._lock = threading.Lock()
         self._length = 0
         self._temporary: str | None = None
-        self._published = False
+        self._published: tuple[int, int] | None = None
         self._dir_fd = -1
         self._fd = -1
 
@@ -223,7 +223,8 @@ class PartFile:
             with contextlib.suppress(OSError):
                 os.unlink(self._temporary, dir_fd=self._dir_fd)
         self._temporary = None
-        self._published = True
+        state = os.fstat(self._fd)
+        self._published = state.st_dev, state.st_ino
 
     def _sync_directory(self) -> None:
         try:
@@ -234,10 +235,14 @@ class PartFile:
 
     def thd_unpublish(self) -> None:
         """Take back a commit whose caller had given up."""
-        if self._published:
-            self._published = False
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(self.directory, self.name))
+        if self._published is None:
+            return
+        path = os.path.join(self.directory, self.name)
+        with contextlib.suppress(FileNotFoundError):
+            state = os.lstat(path)
+            if (state.st_dev, state.st_ino) == self._published:
+                os.unlink(path)
+        self._published = None
 
     def thd_discard(self) -> None:
         """Remove the temporary file, if it is still there, and let go of everything."""
@@ -277,8 +282,12 @@ def runs_of_data(data: memoryview) -> Iterator[tuple[int, int]]:
 def thd_sweep(directory: str) -> int:
     """Remove temporary files whose writers are gone; return how many went."""
     gone = 0
-    with os.scandir(directory) as entries:
-        leftovers = [e.name for e in entries if _LEFTOVER.fullmatch(e.name)]
+    try:
+        with os.scandir(directory) as entries:
+            leftovers = [e.name for e in entries if _LEFTOVER.fullmatch(e.name)]
+    except OSError as e:
+        _log.warn("{path} cannot be searched for leftovers: {error}", path=directory, error=e)
+        return 0
     for name in leftovers:
         path = os.path.join(directory, name)
         try:

@@ -22,6 +22,14 @@ _STRIDE: Final = 128 * 1024
 _ODD_NAME: Final = {errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.ENXIO}
 
 
+def _thd_missing(directory: str) -> StoreError:
+    # With the whole directory gone (not mounted?) nothing is known about the file: "not found"
+    # would let a deletion count as done.
+    if os.path.isdir(directory):
+        return DataNotFound("The store does not hold the image's data.")
+    return StoreError("A directory of the store is missing.")
+
+
 def thd_open_file(directory: str, name: str) -> tuple[int, int]:
     """Open a stored file; return its descriptor and size.
 
@@ -33,7 +41,7 @@ def thd_open_file(directory: str, name: str) -> tuple[int, int]:
     try:
         fd = os.open(os.path.join(directory, name), flags)
     except FileNotFoundError:
-        raise DataNotFound("The store does not hold the image's data.") from None
+        raise _thd_missing(directory) from None
     except OSError as e:
         if e.errno in _ODD_NAME:
             raise BadLocation("The location is not one of a file in this store.") from None
@@ -42,6 +50,7 @@ def thd_open_file(directory: str, name: str) -> tuple[int, int]:
     if not stat.S_ISREG(state.st_mode):
         os.close(fd)
         raise BadLocation("The location is not one of a file in this store.")
+    os.set_blocking(fd, True)
     return fd, state.st_size
 
 
@@ -66,7 +75,7 @@ def thd_delete_file(directory: str, name: str) -> None:
         finally:
             os.close(fd)
     except FileNotFoundError:
-        raise DataNotFound("The store does not hold the image's data.") from None
+        raise _thd_missing(directory) from None
     except OSError as e:
         if e.errno in _ODD_NAME:
             raise BadLocation("The location is not one of a file in this store.") from None
@@ -108,7 +117,7 @@ def cached(fd: int, offset: int, stop: int) -> bool:
     byte = bytearray(1)
     try:
         return all(os.preadv(fd, [byte], at, os.RWF_NOWAIT) for at in _samples(offset, stop))
-    except (BlockingIOError, OSError):
+    except OSError:
         return False
 
 
@@ -165,5 +174,11 @@ class FileReader:
 
     def _leave(self) -> None:
         self._users -= 1
-        if not self._users:
+        if self._users:
+            return
+        if self._threads.running:
+            # Closing asks the file server on some file systems.
+            closing = self._threads.run(os.close, self._fd, must_run=True)
+            closing.addErrback(lambda f: _log.failure("Closing a file", f))
+        else:
             os.close(self._fd)

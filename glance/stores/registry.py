@@ -10,11 +10,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from glance.stores import drivers, options
-from glance.stores.errors import BadStoreConfiguration, UnknownStore
+from glance.stores.errors import BadStoreConfiguration, StoreError, UnknownStore
 
 RESERVED_PREFIX = "os_glance_"
 
 _log = Logger()
+
+
+def _driver(name: str) -> str:
+    name = name.strip()
+    return drivers.DRIVER_OF_SCHEME.get(name, name)
 
 
 class Stores:
@@ -64,7 +69,7 @@ class Stores:
 
     def _make_single(self, conf: Any, reactor: Any) -> str:
         missing = []
-        for driver in dict.fromkeys(name.strip() for name in conf.glance_store.stores):
+        for driver in dict.fromkeys(_driver(name) for name in conf.glance_store.stores):
             factory = drivers.find(driver)
             if factory is not None:
                 options.register(conf, "glance_store", factory.options())
@@ -104,12 +109,12 @@ class Stores:
 
     @inlineCallbacks
     def start(self) -> Generator[Deferred[Any], Any, None]:
-        """Start every store; one whose configuration is faulty stays, without writing."""
+        """Start every store; one that cannot be started stays, without writing."""
 
         def note(failure: Failure, store_id: str) -> None:
-            failure.trap(BadStoreConfiguration)
+            failure.trap(BadStoreConfiguration, StoreError)
             _log.critical(
-                "Store {store} takes no images until its configuration is put right: {error}",
+                "Store {store} takes no images for now: {error}",
                 store=store_id,
                 error=failure.getErrorMessage(),
             )
@@ -133,15 +138,14 @@ class Stores:
         """Return the stores in the order of the configuration."""
         return list(self._stores.values())
 
-    def get(self, store_id: str) -> Any:
+    def get(self, store_id: str | None) -> Any:
         """Return a store by its id.
 
         :raises UnknownStore: there is none of that id.
         """
-        try:
-            return self._stores[store_id]
-        except KeyError:
-            raise UnknownStore(f"There is no store {store_id!r}.") from None
+        if store_id is None or store_id not in self._stores:
+            raise UnknownStore(f"There is no store {store_id!r}.")
+        return self._stores[store_id]
 
     def for_url(self, url: str, store_id: str | None) -> Any:
         """Return the store that holds the data of a location.

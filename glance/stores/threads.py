@@ -215,6 +215,27 @@ class Threads:
         self._pool.stop(lambda: finish(False))
         return done
 
+    @property
+    def running(self) -> bool:
+        """Whether calls are taken."""
+        return self._running
+
+    def bounded(self, waited_for: Deferred[None]) -> Deferred[None]:
+        """Wait for another Deferred, but not longer than a call may take."""
+        waiter: Deferred[None] = Deferred()
+        timer: Any = None
+        if self._timeout:
+            timer = self._reactor.callLater(self._timeout, waiter.callback, None)
+
+        def done(_: None) -> None:
+            if not waiter.called:
+                if timer is not None:
+                    timer.cancel()
+                waiter.callback(None)
+
+        waited_for.addCallback(done)
+        return waiter
+
     def run(
         self,
         fn: Callable[..., T],

@@ -70,7 +70,11 @@ class FileWriter:
         return finishing.addCallback(published)
 
     def abort(self) -> Deferred[None]:
-        """Remove the unfinished file, after the writes in flight have ended."""
+        """Remove the unfinished file, after the writes in flight have ended.
+
+        Where the store has a deadline, waiting ends with it, and the removal happens when the
+        writes come to an end.
+        """
         if self._committed:
             return succeed(None)
         if self._aborting is None:
@@ -80,9 +84,7 @@ class FileWriter:
                 self._idle.append(self._discard)
             else:
                 self._discard()
-        waiter: Deferred[None] = Deferred()
-        self._aborting.addCallback(lambda _: waiter.callback(None))
-        return waiter
+        return self._threads.bounded(self._aborting)
 
     def _discard(self) -> None:
         def thd_remove() -> None:
