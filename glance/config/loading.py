@@ -1,0 +1,324 @@
+"""Loading a program's configuration: find the files, read them, check every value.
+
+The order of precedence is: command line, environment, files of ``--config-dir``, ``--config-file``,
+defaults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+
+from glance.config import cli
+from glance.config.files import FileIndex, conf_files, whole
+from glance.config.options import store
+from glance.config.programs import PROGRAMS, Program, find_defaults, state_home
+from glance.config.valuetypes import describe
+from glance.domain.errors import ConfigError
+
+#: Prefix of the names of stores that the service makes for itself.
+RESERVED_STORES = "os_glance_"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A program's configuration, read and found good.
+
+    :param conf: the options: ``conf.bind_port``, ``conf.database.connection``.
+    :param program: the program's name.
+    :param embedded: no configuration file was given or found, so the service keeps its own
+        database and files in ``state_dir``.
+    :param state_dir: absolute; nothing has been created there.
+    :param config_files: every file that was read, in the order in which they were applied.
+    :param arguments: the parsed command line, with what ``extra_cli`` added.
+    :param warnings: what the log should say about the configuration, such as old names in use.
+    """
+
+    conf: cfg.ConfigOpts
+    program: str
+    embedded: bool
+    state_dir: Path
+    config_files: list[str]
+    arguments: argparse.Namespace = field(default_factory=argparse.Namespace)
+    warnings: tuple[str, ...] = ()
+    _values: _Values | None = field(default=None, repr=False, compare=False)
+
+    def add_section(self, group: str, opts: Sequence[cfg.Opt], shared: str | None = None) -> None:
+        """Declare a section that came to light after loading, such as a store's, and check it.
+
+        :param shared: a section whose values count where ``group`` leaves an option unset.
+        :raises ConfigError: a value is wrong.
+        """
+        assert self._values is not None
+        self._values.add_section(group, opts, shared)
+
+
+def load(
+    program: str,
+    argv: Sequence[str],
+    *,
+    extra_cli: cli.ExtraCli | None = None,
+    directories: Sequence[Path] | None = None,
+) -> Loaded:
+    """Load a program's configuration.
+
+    :param program: a name out of ``PROGRAMS``.
+    :param argv: the command line without the program's name.
+    :param extra_cli: adds the program's own arguments; see :data:`glance.config.cli.ExtraCli`.
+    :param directories: where default files are looked for, instead of the usual places.
+    :raises ConfigError: a file cannot be used or a value is wrong; the message says which.
+    :raises SystemExit: after ``--help``, ``--version`` (0) and usage errors (2).
+    """
+    row = PROGRAMS[program]
+    line = cli.parse(row, argv, extra_cli)
+    default_files = [] if line.files else find_defaults(row, ".conf", directories)
+    default_dirs = [] if line.directories else find_defaults(row, ".conf.d", directories)
+    index = FileIndex()
+    files = list(line.files or default_files)
+    index.read(line.files, origin="--config-file")
+    index.read(default_files, origin="configuration file")
+    for directory in line.directories or default_dirs:
+        found = conf_files(directory)
+        index.read(found, origin="configuration file")
+        files += found
+    embedded = row.embedded and not (files or line.directories)
+    with _quiet() as warnings:
+        conf = _parse(program, line, default_files, default_dirs)
+        values = _Values(conf, index, line)
+        values.register(row)
+        state_dir = _state_dir(values)
+        if embedded:
+            _embed(conf, row, state_dir)
+        values.check_all(row.declared())
+        _check_together(values, row)
+        _add_stores(values, row)
+    return Loaded(
+        conf=conf,
+        program=program,
+        embedded=embedded,
+        state_dir=state_dir,
+        config_files=[str(Path(path).expanduser().absolute()) for path in files],
+        arguments=line.arguments,
+        warnings=tuple(warnings),
+        _values=values,
+    )
+
+
+class _Values:
+    """The values of one load, with where each of them comes from."""
+
+    def __init__(self, conf: cfg.ConfigOpts, index: FileIndex, line: cli.CommandLine) -> None:
+        self.conf = conf
+        self.index = index
+        self.line = line
+
+    def register(self, program: Program) -> None:
+        """Declare a program's options and put the command line's values above all others."""
+        for group, opt in program.declared():
+            self.conf.register_opt(opt, group=None if group == "DEFAULT" else group)
+        for opt in program.command_line():
+            if opt.dest in self.line.values:
+                try:
+                    self.conf.set_override(opt.dest, self.line.values[opt.dest])
+                except ValueError:
+                    raise self.error("DEFAULT", opt, f"it must be {describe(opt)}") from None
+
+    def add_section(self, group: str, opts: Sequence[cfg.Opt], shared: str | None = None) -> None:
+        """See :meth:`Loaded.add_section`."""
+        self.conf.register_opts(opts, group=group)
+        if shared is not None:
+            self.conf.register_opts(opts, group=shared)
+            for opt in opts:
+                if self.is_set(shared, opt):
+                    self.check(shared, opt)
+                    # A default of one section may not be a template of another's values.
+                    value = _plain(self.conf[shared][opt.dest])
+                    self.conf.set_default(opt.dest, value, group=group)
+        self.check_all((group, opt) for opt in opts)
+
+    def check_all(self, declared: Iterable[tuple[str, cfg.Opt]]) -> None:
+        """Read every option once, so that a wrong value is found now and not in a month.
+
+        :raises ConfigError: a value is wrong.
+        """
+        for group, opt in declared:
+            self.check(group, opt)
+
+    def check(self, group: str, opt: cfg.Opt) -> Any:
+        """Return an option's value.
+
+        :raises ConfigError: it is wrong.
+        """
+        try:
+            value = self.conf[opt.dest] if group == "DEFAULT" else self.conf[group][opt.dest]
+        except (cfg.NoSuchOptError, cfg.NoSuchGroupError, cfg.TemplateSubstitutionError):
+            raise self.error(
+                group, opt, "a '$' in it refers to no option; write '$$' for a plain dollar sign"
+            ) from None
+        except RecursionError:
+            raise self.error(group, opt, "a '$' in it leads back to the option itself") from None
+        except (ValueError, cfg.Error):
+            raise self.error(group, opt, f"it must be {describe(opt)}") from None
+        if value is None and opt.default is not None:
+            raise self.error(group, opt, f"it is empty but must be {describe(opt)}")
+        return value
+
+    def is_set(self, group: str, opt: cfg.Opt) -> bool:
+        """Tell whether anything but a default decides an option's value."""
+        return self.origin(group, opt) is not None
+
+    def origin(self, group: str, opt: cfg.Opt) -> tuple[str, Any] | None:
+        """Return where an option's value comes from and its text; None for a default."""
+        if group == "DEFAULT" and opt.dest in self.line.values:
+            return f"--{opt.dest.replace('_', '-')}", self.line.values[opt.dest]
+        variable = f"OS_{group.upper()}__{opt.dest.upper()}"
+        if variable in os.environ:
+            return f"environment variable {variable}", os.environ[variable]
+        place = self.index.find(group, opt)
+        return None if place is None else (str(place), place.value)
+
+    def error(self, group: str, opt: cfg.Opt, problem: str) -> ConfigError:
+        """Make the error for a wrong value: option, group, place, value, what it should be."""
+        where, value = self.origin(group, opt) or ("default", "")
+        # A wrong value of a secret option is most of a secret.
+        shown = "" if opt.secret else whole(value)
+        stated = f" is {shown}" if shown else " has a value that cannot be used"
+        return ConfigError(f"[{group}]{opt.dest} ({where}){stated}: {problem}.")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[list[str]]:
+    """Keep oslo.config's log lines for later: at this time there is no log to write them to."""
+    kept: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        kept.append(record.getMessage())
+        return False
+
+    logger = logging.getLogger(cfg.__name__)
+    logger.addFilter(keep)
+    try:
+        yield kept
+    finally:
+        logger.removeFilter(keep)
+
+
+def _parse(
+    program: str, line: cli.CommandLine, default_files: list[str], default_dirs: list[str]
+) -> cfg.ConfigOpts:
+    """Let oslo.config read the files, which are known to be good by now."""
+    conf = cfg.ConfigOpts()
+    arguments = [f"--config-file={path}" for path in line.files or default_files]
+    arguments += [f"--config-dir={path}" for path in line.directories or default_dirs]
+    try:
+        conf(
+            arguments,
+            project="glance",
+            prog=program,
+            default_config_files=[],
+            default_config_dirs=[],
+        )
+    except cfg.Error as error:
+        # Only a file that changed this very moment gets here. Its text may hold a secret.
+        raise ConfigError(
+            f"The configuration files cannot be read ({type(error).__name__}). Try again."
+        ) from None
+    return conf
+
+
+def _state_dir(values: _Values) -> Path:
+    """Work out the state directory."""
+    opt = next(opt for opt in _general() if opt.dest == "state_dir")
+    given = values.check("DEFAULT", opt)
+    path = Path(given).expanduser() if given else state_home()
+    if "?" in str(path):
+        # It would begin the query part of the database's URL.
+        raise values.error("DEFAULT", opt, "the path must not contain a question mark")
+    return path.absolute()
+
+
+def _general() -> Sequence[cfg.Opt]:
+    """Return the options of ``[DEFAULT]`` that every program has."""
+    from glance.config.options import general
+
+    return general.OPTIONS["DEFAULT"]
+
+
+def _embed(conf: cfg.ConfigOpts, program: Program, state_dir: Path) -> None:
+    """Make a service that stands on its own feet the default."""
+    defaults: dict[tuple[str, str], Any] = {
+        ("DEFAULT", "bind_host"): "127.0.0.1",
+        ("DEFAULT", "bind_port"): 9292,
+        ("DEFAULT", "workers"): 0,
+        ("database", "connection"): f"sqlite:///{state_dir}/glance.sqlite",
+        ("glance_store", "filesystem_store_datadir"): f"{state_dir}/images",
+    }
+    for group, opt in program.declared():
+        value = defaults.get((group, opt.dest))
+        if value is not None:
+            conf.set_default(opt.dest, _plain(value), group=None if group == "DEFAULT" else group)
+
+
+def _plain(value: Any) -> Any:
+    """Protect dollar signs from being taken for references to other options."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _check_together(values: _Values, program: Program) -> None:
+    """Check what only several options together can get wrong."""
+    conf = values.conf
+    declared = {(group, opt.dest): opt for group, opt in program.declared()}
+    connection = declared.get(("database", "connection"))
+    if connection is not None and not conf.database.connection:
+        raise ConfigError(
+            "[database]connection is not set. Put the URL of the database into a configuration "
+            "file, or start without any configuration file to use a SQLite database of its own."
+        )
+    if ("DEFAULT", "cert_file") in declared and bool(conf.cert_file) != bool(conf.key_file):
+        given, missing = ("cert_file", "key_file") if conf.cert_file else ("key_file", "cert_file")
+        raise values.error(
+            "DEFAULT", declared["DEFAULT", given], f"[DEFAULT]{missing} must be set as well"
+        )
+    stale = declared.get(("DEFAULT", "transfer_stale_time"))
+    if stale is not None and conf.transfer_stale_time <= conf.transfer_heartbeat_interval:
+        raise values.error(
+            "DEFAULT",
+            stale,
+            "it must be greater than [DEFAULT]transfer_heartbeat_interval, "
+            f"{conf.transfer_heartbeat_interval}",
+        )
+
+
+def _add_stores(values: _Values, program: Program) -> None:
+    """Declare the sections of the stores named in ``enabled_backends``.
+
+    Of the drivers only the file driver is known here; others declare theirs by ``add_section``.
+    """
+    declared = {(group, opt.dest): opt for group, opt in program.declared()}
+    backends = declared.get(("DEFAULT", "enabled_backends"))
+    if backends is None:
+        return
+    taken = {group for group, _ in declared} | {name for _, name in declared} | {"backend_defaults"}
+    for store_id, driver in (values.conf.enabled_backends or {}).items():
+        if store_id in taken or store_id.startswith(RESERVED_STORES):
+            raise values.error(
+                "DEFAULT",
+                backends,
+                f"the store id {store_id!r} is reserved for the service; choose another",
+            )
+        opts = store.backend_options()
+        if driver == "file":
+            opts += store.file_options()
+        values.add_section(store_id, opts, shared="backend_defaults")

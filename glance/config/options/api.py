@@ -1,0 +1,207 @@
+"""Options of the image API itself: limits, formats, what is shown."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+from glance.config.valuetypes import BracketList, HashAlgorithm, Quota
+
+CLI = ()
+
+OPTIONS: dict[str, list[cfg.Opt]] = {
+    "DEFAULT": [
+        cfg.StrOpt(
+            "public_endpoint",
+            help="Base URL shown in the versions document. Unset: the one that the request came "
+            "in by.",
+        ),
+        cfg.IntOpt(
+            "max_request_id_length",
+            default=64,
+            min=0,
+            help="Longest request id taken over from a caller's headers; 0 sets no limit.",
+        ),
+        cfg.IntOpt(
+            "limit_param_default",
+            default=25,
+            min=1,
+            help="Images in one page of a list when the request has no limit.",
+        ),
+        cfg.IntOpt(
+            "api_limit_max",
+            default=1000,
+            min=1,
+            help="Most images in one page of a list, whatever limit the request has.",
+        ),
+        cfg.IntOpt(
+            "json_body_limit",
+            default=1048576,
+            min=1,
+            help="Longest JSON request body taken, in bytes.",
+        ),
+        cfg.IntOpt(
+            "image_size_cap",
+            default=1099511627776,
+            min=1,
+            max=9223372036854775808,
+            help="Most bytes of one image.",
+        ),
+        cfg.Opt(
+            "user_storage_quota",
+            type=Quota(),
+            default="0",
+            help="Most bytes of all images of one owner, with or without a unit of B, KB, MB, GB "
+            "or TB; 0 sets no limit.",
+        ),
+        cfg.IntOpt(
+            "image_member_quota",
+            default=128,
+            help="Most members of one image; a negative number sets no limit.",
+        ),
+        cfg.IntOpt(
+            "image_property_quota",
+            default=128,
+            help="Most additional properties of one image; a negative number sets no limit.",
+        ),
+        cfg.IntOpt(
+            "image_tag_quota",
+            default=128,
+            help="Most tags of one image; a negative number sets no limit.",
+        ),
+        cfg.IntOpt(
+            "image_location_quota",
+            default=10,
+            help="Most locations of one image; a negative number sets no limit.",
+        ),
+        cfg.Opt(
+            "hashing_algorithm",
+            type=HashAlgorithm(),
+            default="sha512",
+            help="Algorithm of os_hash_value for new images: any of fixed length that Python's "
+            "hashlib has. sha256 is the fastest on most of today's processors.",
+        ),
+        cfg.BoolOpt(
+            "show_image_direct_url",
+            default=False,
+            help="Show where the data is as direct_url. Not on an endpoint that users reach: "
+            "such a URL may hold credentials.",
+        ),
+        cfg.BoolOpt(
+            "show_multiple_locations",
+            default=False,
+            help="Show all places of the data as locations and let them be changed. Not on an "
+            "endpoint that users reach.",
+        ),
+        cfg.BoolOpt(
+            "delayed_delete",
+            default=False,
+            help="Leave the data of a deleted image to the scrubber; until then it can be "
+            "restored.",
+        ),
+        cfg.IntOpt(
+            "transfer_heartbeat_interval",
+            default=10,
+            min=1,
+            help="Seconds between the signs of life that a running upload leaves in the catalogue.",
+        ),
+        cfg.IntOpt(
+            "transfer_stale_time",
+            default=60,
+            min=1,
+            help="Seconds without a sign of life after which an upload counts as dead and its "
+            "image is made usable again. Must be longer than transfer_heartbeat_interval.",
+        ),
+    ],
+    "image_format": [
+        cfg.Opt(
+            "container_formats",
+            type=BracketList(),
+            default=["ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"],
+            deprecated_opts=[cfg.DeprecatedOpt("container_formats", group="DEFAULT")],
+            help="Values taken for container_format.",
+        ),
+        cfg.Opt(
+            "disk_formats",
+            type=BracketList(),
+            default=[
+                "ami",
+                "ari",
+                "aki",
+                "vhd",
+                "vhdx",
+                "vmdk",
+                "raw",
+                "qcow2",
+                "vdi",
+                "iso",
+                "ploop",
+            ],
+            deprecated_opts=[cfg.DeprecatedOpt("disk_formats", group="DEFAULT")],
+            help="Values taken for disk_format.",
+        ),
+        cfg.BoolOpt(
+            "require_image_format_match",
+            default=True,
+            help="Refuse data that is not of the image's disk_format.",
+        ),
+        cfg.Opt(
+            "gpt_safety_checks_nonfatal",
+            type=BracketList(),
+            default=[],
+            help="Checks of a GPT disk whose failure is logged only, such as mbr.",
+        ),
+    ],
+    "paste_deploy": [
+        cfg.StrOpt(
+            "flavor",
+            help="How requests are authenticated and whether data is cached, in the terms of the "
+            "former paste files: keystone, caching, keystone+caching and so on. Unset: nobody is "
+            "authenticated and every caller is an administrator.",
+        ),
+        cfg.StrOpt(
+            "config_file",
+            help="The former paste file. Accepted so that old files load; nothing is read from it.",
+        ),
+    ],
+    "healthcheck": [
+        cfg.BoolOpt(
+            "detailed",
+            default=False,
+            help="Give reasons in the answer to /healthcheck. Shows the state of the service to "
+            "anyone who can reach it.",
+        ),
+        cfg.Opt(
+            "backends",
+            type=BracketList(),
+            default=[],
+            help="Further checks: disable_by_file, disable_by_files_ports, enable_by_files.",
+        ),
+        cfg.Opt(
+            "allowed_source_ranges",
+            type=BracketList(),
+            default=[],
+            help="Networks whose addresses may ask; empty lets anyone.",
+        ),
+        cfg.BoolOpt(
+            "ignore_proxied_requests",
+            default=False,
+            help="Do not answer requests that came through a proxy.",
+        ),
+        cfg.StrOpt(
+            "disable_by_file_path",
+            help="The service counts as out of use as long as this file exists.",
+        ),
+        cfg.Opt(
+            "disable_by_file_paths",
+            type=BracketList(),
+            default=[],
+            help="The same for single ports, as port:path pairs.",
+        ),
+        cfg.Opt(
+            "enable_by_file_paths",
+            type=BracketList(),
+            default=[],
+            help="The service counts as in use only while one of these files exists.",
+        ),
+    ],
+}

@@ -1,0 +1,117 @@
+"""The programs: which configuration files they read and which options they have.
+
+A new program is a new row of :data:`PROGRAMS`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oslo_config import cfg
+
+from glance.config.options import api, database, general, server, store
+
+Options = Mapping[str, Sequence[cfg.Opt]]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is particular to a program's configuration.
+
+    :param name: as it is typed.
+    :param summary: one sentence for ``--help``.
+    :param files: names of its default configuration files without ``.conf``; later ones win.
+    :param options: its declarations, by subject.
+    :param cli: options of ``[DEFAULT]`` that its command line takes.
+    :param embedded: whether it works without any configuration file, on a database of its own.
+    """
+
+    name: str
+    summary: str
+    files: tuple[str, ...]
+    options: tuple[Options, ...]
+    cli: tuple[str, ...]
+    embedded: bool = False
+
+    def declared(self) -> Iterator[tuple[str, cfg.Opt]]:
+        """Yield every option with its group."""
+        for subject in self.options:
+            for group, opts in subject.items():
+                for opt in opts:
+                    yield group, opt
+
+    def command_line(self) -> list[cfg.Opt]:
+        """Return the declarations of what the command line takes, in the order of ``cli``."""
+        found = {opt.dest: opt for group, opt in self.declared() if group == "DEFAULT"}
+        return [found[name] for name in self.cli]
+
+
+PROGRAMS: dict[str, Program] = {
+    program.name: program
+    for program in (
+        Program(
+            name="glance-api",
+            summary="Serve the Image API. Without any configuration file it listens on "
+            "127.0.0.1:9292 and keeps a SQLite database and the image files in the state "
+            "directory.",
+            files=("glance", "glance-api"),
+            options=(
+                general.OPTIONS,
+                server.OPTIONS,
+                api.OPTIONS,
+                database.OPTIONS,
+                store.OPTIONS,
+            ),
+            cli=general.CLI + server.CLI,
+            embedded=True,
+        ),
+        Program(
+            name="glance-manage",
+            summary="Manage the catalogue's database.",
+            files=("glance-api", "glance-manage"),
+            options=(general.OPTIONS, database.OPTIONS),
+            cli=general.CLI,
+            embedded=True,
+        ),
+    )
+}
+
+
+def search_directories() -> list[Path]:
+    """Return the directories in which default configuration files are looked for."""
+    home = os.path.expanduser("~")
+    found = [Path(home, ".glance"), Path(home), Path("/etc/glance"), Path("/etc")]
+    for variable in ("SNAP_COMMON", "SNAP"):
+        if base := os.environ.get(variable):
+            found.append(Path(base, "etc/glance"))
+    return found
+
+
+def find_defaults(
+    program: Program, suffix: str, directories: Sequence[Path] | None = None
+) -> list[str]:
+    """Find default configuration files or directories.
+
+    :param suffix: ``.conf`` or ``.conf.d``.
+    :param directories: where to look; the first one that holds a name decides it.
+    """
+    if directories is None:
+        directories = search_directories()
+    found = []
+    for name in program.files:
+        candidates = (directory / f"{name}{suffix}" for directory in directories)
+        path = next((path for path in candidates if path.exists()), None)
+        if path is not None:
+            found.append(str(path))
+    return found
+
+
+def state_home() -> Path:
+    """Return the state directory that is used when none is configured."""
+    base = os.environ.get("XDG_STATE_HOME", "")
+    # The XDG specification has relative paths ignored.
+    root = Path(base) if os.path.isabs(base) else Path(os.path.expanduser("~"), ".local/state")
+    return root / "glance"
