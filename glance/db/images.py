@@ -25,7 +25,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    true,
     union_all,
     update,
 )
@@ -112,16 +111,22 @@ def missing(image_id: str) -> NotFound:
     return NotFound(f"No image found with ID {image_id}.")
 
 
-def thd_get(connection: Connection, image_id: str, viewer: Viewer) -> Image:
+def thd_get(
+    connection: Connection, image_id: str, viewer: Viewer, *, lock: bool = False
+) -> Image:
     """Read one image with its properties, tags and locations.
 
+    :param lock: keep other transactions from changing it until this one ends.
     :raises NotFound: it does not exist, is deleted, or is not visible to the viewer.
     """
     if viewer.is_admin:
-        row = connection.execute(_one, {"image_id": image_id}).first()
+        statement, values = _one, {"image_id": image_id}
     else:
-        values = {"image_id": image_id, "project_id": viewer.project_id}
-        row = connection.execute(_one_visible, values).first()
+        statement = _one_visible
+        values = {"image_id": image_id, "project_id": viewer.project_id or ""}
+    if lock:
+        statement = statement.with_for_update(of=images)
+    row = connection.execute(statement, values).first()
     if row is None:
         raise missing(image_id)
     image = Image(*row)

@@ -1,0 +1,187 @@
+"""An image's bytes: upload and download."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glance.api.routing import NO_CONTENT, Reply, route
+from glance.api.sending import send
+from glance.api.streaming import StreamingRequest
+from glance.db import images
+from glance.db.txdbapi import Database
+from glance.domain.errors import Forbidden, Invalid, UnsupportedContent
+from glance.domain.image import DEACTIVATED, Image, Location
+from glance.domain.ranges import ByteRange, parse_range
+from glance.identity.context import RequestContext
+from glance.identity.policy import IPolicy
+from glance.stores.errors import DataNotFound, StoreError, UnknownStore
+from glance.stores.interfaces import IStoreReader
+from glance.stores.registry import Stores
+from glance.transfers.detached import detached
+from glance.transfers.upload import Expected, Uploader
+
+OCTET_STREAM = "application/octet-stream"
+
+
+class ImageDataResource:
+    """The route ``/images/{image_id}/file``.
+
+    :param stall_time: seconds without progress after which a download is cut off.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        policy: IPolicy,
+        stores: Stores,
+        uploader: Uploader,
+        reactor: Any,
+        stall_time: float,
+    ) -> None:
+        self._database = database
+        self._policy = policy
+        self._stores = stores
+        self._uploader = uploader
+        self._reactor = reactor
+        self._stall_time = stall_time
+
+    @route("PUT", "/images/<image_id>/file")
+    async def upload(
+        self, request: StreamingRequest, context: RequestContext, image_id: str
+    ) -> Reply:
+        """Take the data of a queued image."""
+        _check_octet_stream(request)
+        size = _declared_size(request)
+        if context.read_only:
+            raise Forbidden("You may look, but not change anything.")
+        image = await self._database.runReading(images.thd_get, image_id, context.viewer)
+        self._policy.check(context, "upload_image", image)
+        store = self._stores.get(request.getHeader("X-Image-Meta-Store"))
+        body = request.streaming_body()
+        await detached(self._uploader.upload(image, body, store, Expected(size)))
+        return NO_CONTENT
+
+    @route("GET", "/images/<image_id>/file", no_body=True)
+    async def download(
+        self, request: StreamingRequest, context: RequestContext, image_id: str
+    ) -> Reply | None:
+        """Send an image's data, whole or a range of it."""
+        image = await self._get(context, image_id)
+        found = await self._open(image)
+        if found is None:
+            return NO_CONTENT
+        try:
+            wanted = _set_head(request, image, found.size)
+            if wanted is None:
+                return Reply(304, content_type=None)
+            first, length = wanted
+            await send(request, found, first, length, self._reactor, self._stall_time)
+        finally:
+            found.close()
+        return None
+
+    @route("HEAD", "/images/<image_id>/file", no_body=True)
+    async def examine(
+        self, request: StreamingRequest, context: RequestContext, image_id: str
+    ) -> Reply | None:
+        """Tell what a download would send, without sending it."""
+        image = await self._get(context, image_id)
+        if not image.locations or image.size is None:
+            return NO_CONTENT
+        if _set_head(request, image, image.size) is None:
+            return Reply(304, content_type=None)
+        request.write(b"")
+        return None
+
+    async def _get(self, context: RequestContext, image_id: str) -> Image:
+        image = await self._database.runReading(images.thd_get, image_id, context.viewer)
+        self._policy.check(context, "download_image", image)
+        if image.status == DEACTIVATED and not context.is_admin:
+            raise Forbidden(f"Image {image_id} is deactivated; its data cannot be downloaded.")
+        return image
+
+    async def _open(self, image: Image) -> IStoreReader | None:
+        """Open the first copy that can be read; ``None`` when there is no data."""
+        error: StoreError | None = None
+        for location in self._by_preference(image):
+            try:
+                store = self._stores.for_url(location.url, _store_id(location))
+                reader: IStoreReader = await store.open_reader(location.url)
+                return reader
+            except (StoreError, UnknownStore) as failed:
+                error = failed
+        if error is None or isinstance(error, DataNotFound):
+            return None
+        raise error
+
+    def _by_preference(self, image: Image) -> list[Location]:
+        if len(image.locations) < 2:
+            return image.locations
+        weights = {store.store_id: store.weight for store in self._stores.all()}
+        return sorted(
+            image.locations, key=lambda loc: -weights.get(_store_id(loc) or "", 0)
+        )
+
+
+def _store_id(location: Location) -> str | None:
+    # Releases of the OpenStack project's service up to 18 said "backend".
+    return location.metadata.get("store") or location.metadata.get("backend")
+
+
+def _check_octet_stream(request: StreamingRequest) -> None:
+    media_type = (request.getHeader("Content-Type") or "").partition(";")[0].strip().lower()
+    if media_type != OCTET_STREAM:
+        raise UnsupportedContent(f"Image data must be sent with Content-Type {OCTET_STREAM}.")
+
+
+def _declared_size(request: StreamingRequest) -> int | None:
+    """Return how many bytes the client says it will send."""
+    text = request.getHeader("X-Openstack-Image-Size")
+    if text is not None:
+        if not (text.isascii() and text.isdigit() and len(text) <= 19):
+            raise Invalid("The header X-Openstack-Image-Size must be a number of bytes.")
+        return int(text)
+    length = request.getHeader("Content-Length")
+    return None if length is None else int(length)
+
+
+def _set_head(request: StreamingRequest, image: Image, size: int) -> tuple[int, int] | None:
+    """Set status and headers of a download.
+
+    :returns: first byte and length to send, or ``None`` when the client has the data already.
+    """
+    headers = request.responseHeaders
+    etag = f'"{image.os_hash_value or image.checksum}"' if image.checksum else None
+    headers.setRawHeaders("Accept-Ranges", ["bytes"])
+    if etag:
+        headers.setRawHeaders("ETag", [etag])
+        if _matches(request.getHeader("If-None-Match"), etag):
+            return None
+    wanted = _wanted_range(request, etag, size)
+    headers.setRawHeaders("Content-Type", [OCTET_STREAM])
+    if image.checksum:
+        headers.setRawHeaders("Content-MD5", [image.checksum])
+    if wanted is None:
+        request.setResponseCode(200)
+        headers.setRawHeaders("Content-Length", [str(size)])
+        return 0, size
+    request.setResponseCode(206)
+    headers.setRawHeaders("Content-Range", [wanted.content_range])
+    headers.setRawHeaders("Content-Length", [str(wanted.length)])
+    return wanted.first, wanted.length
+
+
+def _wanted_range(request: StreamingRequest, etag: str | None, size: int) -> ByteRange | None:
+    asked = request.getHeader("Range")
+    condition = request.getHeader("If-Range")
+    if asked is not None and condition is not None and condition != etag:
+        # The client's part is of other data: it gets all of this (RFC 9110, section 13.1.5).
+        return None
+    return parse_range(asked, request.getHeader("Content-Range"), size)
+
+
+def _matches(header: str | None, etag: str) -> bool:
+    if header is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
+    return "*" in tags or etag in tags

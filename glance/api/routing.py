@@ -1,0 +1,227 @@
+"""From a table of routes to a Klein application.
+
+A resource class marks its methods with :func:`route`; :func:`make_app` binds them all into one
+Klein application. What every request needs (an id, the caller's identity, errors turned into
+answers) is done here once, so that a handler is nothing but its business: it takes the request, the
+context and the parts of the path, and returns a :class:`Reply` or raises an error of the domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import orjson
+from klein import Klein
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from glance.api.errors import RETRY_AFTER, render_error, status_of
+from glance.api.streaming import StreamingRequest
+from glance.domain import correlation
+from glance.domain.errors import GlanceError, Invalid, Unavailable
+from glance.domain.requestid import request_id
+from glance.identity.authentication import IAuthenticator
+from glance.identity.context import RequestContext
+
+_log = Logger()
+
+_STANDARD_METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a request.
+
+    :param headers: beyond content type, length and request id.
+    """
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str | None = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+NO_CONTENT = Reply(204, content_type=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method on one path.
+
+    :param no_body: a body sent with it is refused, as the API reference says of some routes.
+    """
+
+    method: str
+    path: str
+    no_body: bool
+
+
+Handler = Callable[..., Awaitable[Reply | None]]
+H = TypeVar("H", bound=Handler)
+
+
+def route(method: str, path: str, *, no_body: bool = False) -> Callable[[H], H]:
+    """Mark a method of a resource class as the handler of a route.
+
+    :param path: below the version segment, in werkzeug's notation.
+    """
+
+    def mark(handler: H) -> H:
+        handler.__dict__.setdefault("routes", []).append(Route(method, path, no_body))
+        return handler
+
+    return mark
+
+
+def json_reply(value: Any, status: int = 200, *headers: tuple[str, str]) -> Reply:
+    """Answer with a JSON value."""
+    return Reply(status, orjson.dumps(value), headers=headers)
+
+
+def read_json(request: StreamingRequest) -> Any:
+    """Return the request's body as a JSON value.
+
+    :raises Invalid: it is not JSON in UTF-8.
+    """
+    data = request.content.read()
+    if not data:
+        raise Invalid("The request needs a body in JSON and has none.")
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"The request's body is not valid JSON: {error}.") from None
+
+
+def query_pairs(request: StreamingRequest) -> list[tuple[str, str]]:
+    """Return the query's names and values, decoded, in order.
+
+    :raises Invalid: they are not UTF-8.
+    """
+    query = request.uri.partition(b"?")[2]
+    if not query:
+        return []
+    try:
+        return parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise Invalid("The query is not UTF-8 text in percent-encoding.") from None
+
+
+class Dispatcher:
+    """What wraps every handler.
+
+    :param authenticator: tells who asks.
+    :param max_request_id: ``[DEFAULT] max_request_id_length``.
+    """
+
+    def __init__(self, authenticator: IAuthenticator, max_request_id: int) -> None:
+        self._authenticator = authenticator
+        self._max_request_id = max_request_id
+
+    def endpoint(self, handler: Handler, route: Route) -> Callable[..., Any]:
+        """Make the function that Klein calls for a route."""
+
+        async def dispatch(request: StreamingRequest, **parts: str) -> bytes | None:
+            try:
+                name = request_id(
+                    request.getHeader("X-Openstack-Request-ID"), self._max_request_id
+                )
+                request.setHeader(b"x-openstack-request-id", name.encode())
+                correlation.set_current(correlation.Correlation(request_id=name))
+                if route.no_body and request.requestHeaders.hasHeader("Transfer-Encoding"):
+                    raise _no_body()
+                if route.no_body and request.getHeader("Content-Length") not in (None, "0"):
+                    raise _no_body()
+                context = self._authenticator.authenticate(request.requestHeaders, name)
+                if isinstance(context, Deferred):
+                    context = await context
+                reply = await handler(request, context, **parts)
+            except CancelledError:
+                raise
+            except Exception as error:
+                if request.startedWriting:
+                    # Too late for an answer: what the client has must not look complete.
+                    _log.failure("Broke off an answer: {error}", error=error)
+                    request.loseConnection()
+                    return None
+                return answer_error(request, error)
+            return None if reply is None else write_reply(request, reply)
+
+        return dispatch
+
+
+def _no_body() -> Invalid:
+    return Invalid("A body is not expected with this request.")
+
+
+def write_reply(request: StreamingRequest, reply: Reply) -> bytes:
+    """Set the head of an answer; return its body."""
+    headers = request.responseHeaders
+    request.setResponseCode(reply.status)
+    if reply.content_type is None:
+        headers.removeHeader(b"content-type")
+        request.defaultContentType = None
+    else:
+        headers.setRawHeaders(b"content-type", [reply.content_type.encode()])
+    if reply.status != 204:
+        headers.setRawHeaders(b"content-length", [b"%d" % len(reply.body)])
+    for name, value in reply.headers:
+        headers.addRawHeader(name.encode(), value.encode())
+    return reply.body
+
+
+def answer_error(request: StreamingRequest, error: Exception) -> bytes:
+    """Turn an error into an answer, and log what nobody foresaw."""
+    extra: tuple[tuple[str, str], ...] = ()
+    if isinstance(error, GlanceError):
+        status, explanation = status_of(error), error.message
+        if isinstance(error, Unavailable):
+            extra = (("Retry-After", str(RETRY_AFTER)),)
+        if status == 500:
+            _log.error("Request failed: {error}", error=explanation)
+    elif isinstance(error, HTTPException):
+        status, explanation, extra = _routing_error(request, error)
+    else:
+        _log.failure("Request failed unexpectedly: {error}", error=error)
+        status, explanation = 500, "The server ran into an unexpected error."
+    accept = request.getHeader("Accept") or ""
+    content_type, body = render_error(status, explanation, accept)
+    return write_reply(request, Reply(status, body, content_type, extra))
+
+
+def _routing_error(
+    request: StreamingRequest, error: HTTPException
+) -> tuple[int, str, tuple[tuple[str, str], ...]]:
+    if isinstance(error, MethodNotAllowed):
+        allowed = sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"})
+        return 405, "The resource does not know this method.", (("Allow", ", ".join(allowed)),)
+    if request.method.decode("ascii", "replace") not in _STANDARD_METHODS:
+        return 501, "The server does not know this method.", ()
+    return error.code or 404, "The resource could not be found.", ()
+
+
+def make_app(dispatcher: Dispatcher, resources: Iterable[object]) -> Klein:
+    """Bind the marked methods of resources into one Klein application."""
+    app = Klein()
+    app.url_map.merge_slashes = False
+    for resource in resources:
+        for name in dir(type(resource)):
+            for marked in getattr(getattr(type(resource), name), "routes", ()):
+                endpoint = dispatcher.endpoint(getattr(resource, name), marked)
+                app.route(marked.path, methods=[marked.method], strict_slashes=True)(endpoint)
+
+    for rule in app.url_map.iter_rules():
+        # werkzeug lets HEAD stand in for GET; this API answers it where a route says so.
+        if rule.methods is not None and "GET" in rule.methods:
+            rule.methods.discard("HEAD")
+
+    @app.handle_errors(HTTPException)
+    def refuse(request: StreamingRequest, failure: Any) -> bytes:
+        return answer_error(request, failure.value)
+
+    return app

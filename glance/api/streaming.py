@@ -1,0 +1,269 @@
+"""Serve requests whose bodies stream, on ``twisted.web``.
+
+``twisted.web`` gathers a request's whole body, in memory or in a temporary file, before it asks a
+resource anything. Here a request that brings image data is dispatched when its headers are
+complete, and its body arrives as a :class:`~glance.api.body.RequestBody` with back-pressure; every
+other body is kept in memory and may not exceed a limit.
+
+This is the only module that touches what Twisted does not promise to keep: the channel's command,
+path, transfer decoder and flow control. It follows ``twisted.web.http`` of 26.10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+from urllib.parse import parse_qs
+
+from twisted.internet.interfaces import ITCPTransport
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.http_headers import Headers
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+from glance.api.body import RequestBody
+from glance.transfers.buffers import BufferPool
+
+#: Bytes taken from a socket at once while image data comes in.
+READ_SIZE = 256 * 1024
+
+#: After an answer that came before the body's end, how long the rest is read and thrown away, so
+#: that the client gets to read the answer: seconds in all, and seconds without a byte.
+LINGER_TIME = 30.0
+LINGER_IDLE = 5.0
+
+
+class _NoContent(BytesIO):
+    """Stands where ``twisted.web`` expects the gathered body of a request whose body streams."""
+
+
+class StreamingRequest(Request):
+    """A request whose body may stream.
+
+    :ivar body: the streaming body, ``None`` for other requests.
+    """
+
+    body: RequestBody | None = None
+    _body_complete = False
+    _refused = False
+    channel: StreamingChannel | None
+    site: StreamingSite
+
+    def gotLength(self, length: int | None) -> None:
+        """Dispatch the request now if its body streams; otherwise make room for the body."""
+        channel = self.channel
+        assert channel is not None
+        site: StreamingSite = channel.site
+        if length != 0 and site.streams(channel._command, channel._path):
+            self.content = _NoContent()
+            self.body = RequestBody(channel, site.buffers, length)
+            channel.body_begins()
+            self._take_request_line(channel._command, channel._path, channel._version)
+            self.process()
+            return
+        self.content = BytesIO()
+        if length is not None and length > site.body_limit:
+            self._take_request_line(channel._command, channel._path, channel._version)
+            self._refuse_body()
+
+    def _take_request_line(self, command: bytes, uri: bytes, version: bytes) -> None:
+        self.method, self.uri, self.clientproto = command, uri, version
+        self.path, _, query = uri.partition(b"?")
+        self.args = parse_qs(query, keep_blank_values=True)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Take in a piece of the body."""
+        if self.finished or self._disconnected:
+            return
+        if self.body is not None:
+            self.body.received(data)
+            return
+        self.content.write(data)
+        channel = self.channel
+        assert channel is not None
+        if self.content.tell() > channel.site.body_limit:
+            self._take_request_line(channel._command, channel._path, channel._version)
+            self._refuse_body()
+
+    def _refuse_body(self) -> None:
+        self._refused = True
+        assert self.channel is not None
+        self.channel.site.refuse_body(self)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Note the body's end; dispatch the request if that has not been done."""
+        self._body_complete = True
+        if self.body is not None:
+            self.body.finished()
+        elif not self._refused:
+            self.content.seek(0)
+            self._take_request_line(command, path, version)
+            self.process()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Tell the body's reader, then everybody else."""
+        if self.body is not None:
+            self.body.lost()
+        super().connectionLost(reason)
+
+    def streaming_body(self) -> RequestBody:
+        """Return the body as a stream, also one that was empty and so never streamed."""
+        if self.body is None:
+            assert self.channel is not None
+            self.body = RequestBody(self.channel, self.channel.site.buffers, 0)
+            self.body.finished()
+        return self.body
+
+    @property
+    def body_pending(self) -> bool:
+        """Whether the client may still be sending this request's body."""
+        return not self._body_complete
+
+
+class StreamingChannel(HTTPChannel):
+    """One connection; also the :class:`~glance.api.body.Flow` of the body coming over it."""
+
+    site: StreamingSite
+    _paused_by_body = False
+    _lingering = False
+    _linger_call: Any = None
+    _continue_due = False
+    _body_wanted = False
+    _normal_read_size: int | None = None
+
+    # Body flow.
+
+    def body_begins(self) -> None:
+        """Get ready for a long body."""
+        self._body_wanted = self._continue_due = False
+        transport = self.transport
+        if ITCPTransport.providedBy(transport) and hasattr(transport, "bufferSize"):
+            self._normal_read_size = transport.bufferSize
+            transport.bufferSize = READ_SIZE
+
+    def pause(self) -> None:
+        """Take no more of the body; the idle clock stands still meanwhile."""
+        if not self._paused_by_body:
+            self._paused_by_body = True
+            self.setTimeout(None)
+            self._networkProducer.pauseProducing()
+
+    def resume(self) -> None:
+        """Take more of the body."""
+        if self._paused_by_body:
+            self._paused_by_body = False
+            self.setTimeout(self.timeOut)
+            if not self._waitingForTransport:
+                self._networkProducer.resumeProducing()
+
+    def want(self) -> None:
+        """Send ``100 Continue`` if the client waits for it."""
+        self._body_wanted = True
+        if self._continue_due:
+            self._continue_due = False
+            super()._send100Continue()
+
+    def _send100Continue(self) -> None:
+        request = self.requests[-1]
+        if request.finished or request.startedWriting:
+            return
+        if request.body is None or self._body_wanted:
+            super()._send100Continue()
+        else:
+            self._continue_due = True
+
+    def resumeProducing(self) -> None:
+        """Go on writing; go on reading only if the body's reader keeps up."""
+        super().resumeProducing()
+        if self._paused_by_body:
+            self._networkProducer.pauseProducing()
+
+    def allContentReceived(self) -> None:
+        """Hand the end of the body on, or end a connection that only waited for it."""
+        if self._normal_read_size is not None:
+            self.transport.bufferSize = self._normal_read_size
+            self._normal_read_size = None
+        if self._lingering:
+            self.loseConnection()
+        else:
+            super().allContentReceived()
+
+    # Answers that come before the body's end.
+
+    def writeHeaders(
+        self, version: bytes, code: bytes, reason: bytes, headers: Headers | Any
+    ) -> None:
+        """Write an answer's headers; say so when the connection will not outlive it."""
+        if self.requests and self.requests[0].body_pending and isinstance(headers, Headers):
+            self.persistent = False
+            headers.setRawHeaders(b"Connection", [b"close"])
+        super().writeHeaders(version, code, reason, headers)
+
+    def requestDone(self, request: StreamingRequest) -> None:
+        """Go on to the next request, or linger if this one's body is still coming."""
+        if request.body is not None:
+            request.body.close()
+        if not request.body_pending:
+            super().requestDone(request)
+            return
+        self._lingering = True
+        self._linger_call = self.callLater(LINGER_TIME, self.forceAbortClient)
+        self.resume()
+        self.setTimeout(LINGER_IDLE)
+        if not self._waitingForTransport:
+            self._networkProducer.resumeProducing()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Forget the timer along with everything else."""
+        if self._linger_call is not None and self._linger_call.active():
+            self._linger_call.cancel()
+        super().connectionLost(reason)
+
+
+class StreamingSite(Site):
+    """The HTTP server.
+
+    :param resource: the root.
+    :param streams: tells by method and URI whether a request's body is to stream.
+    :param refuse_body: answers a request whose body exceeds the limit.
+    :param body_limit: most bytes of a body that does not stream.
+    :param timeout: seconds without a byte after which a connection is closed.
+    :param max_header: most bytes of a request's line and headers.
+    """
+
+    requestFactory = StreamingRequest
+    displayTracebacks = False
+
+    def __init__(
+        self,
+        resource: IResource,
+        reactor: Any,
+        *,
+        streams: Callable[[bytes, bytes], bool],
+        refuse_body: Callable[[StreamingRequest], None],
+        body_limit: int,
+        timeout: float | None,
+        max_header: int,
+        log: Callable[[StreamingRequest], None] | None = None,
+    ) -> None:
+        super().__init__(resource, requestFactory=StreamingRequest, timeout=timeout, reactor=reactor)
+        self.streams = streams
+        self.refuse_body = refuse_body
+        self.body_limit = body_limit
+        self.buffers = BufferPool()
+        self._log_request = log
+        self._max_header = max_header
+
+    def protocol(self) -> StreamingChannel:  # type: ignore[override]
+        """Make the protocol of one connection."""
+        channel = StreamingChannel()
+        channel.totalHeadersSize = self._max_header
+        channel.MAX_LENGTH = self._max_header
+        return channel
+
+    def log(self, request: Any) -> None:
+        """Write the access log's line."""
+        if self._log_request is not None:
+            self._log_request(request)

@@ -1,0 +1,120 @@
+"""Which versions of the API there are, and which one a request means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from glance.api.links import base_url
+
+#: Minor versions that this service's routes amount to, newest first.
+MINOR_VERSIONS = (7, 6, 5, 4, 3, 2, 1, 0)
+
+_ACCEPT_PREFIX = "application/vnd.openstack.images-"
+
+SEGMENTS = frozenset({"v2", *(f"v2.{minor}" for minor in MINOR_VERSIONS)})
+
+
+def version_in_accept(accept: str | None) -> str | None:
+    """Return the version that an ``Accept`` header names in place of the path, if it does."""
+    if accept is None or not accept.startswith(_ACCEPT_PREFIX):
+        return None
+    version = accept.removeprefix(_ACCEPT_PREFIX).partition(";")[0].strip()
+    return version if version in SEGMENTS else None
+
+
+class VersionsResource(Resource):
+    """The versions document.
+
+    :param status: 300 where it answers for something else, 200 where it was asked for.
+    """
+
+    isLeaf = True
+
+    def __init__(self, public_endpoint: str | None, status: int) -> None:
+        super().__init__()
+        self._public_endpoint = public_endpoint
+        self._status = status
+
+    def render(self, request: Request) -> bytes:
+        """List the versions, whatever the method."""
+        href = base_url(request, self._public_endpoint) + "/v2/"
+        versions = [
+            {
+                "id": f"v2.{minor}",
+                "status": "CURRENT" if minor == MINOR_VERSIONS[0] else "SUPPORTED",
+                "links": [{"rel": "self", "href": href}],
+            }
+            for minor in MINOR_VERSIONS
+        ]
+        request.setResponseCode(self._status)
+        request.setHeader(b"content-type", b"application/json")
+        return orjson.dumps({"versions": versions})
+
+
+class VersionRoot(Resource):
+    """The root of the service: the versions, the API below each, the health check.
+
+    :param api: the API's resource.
+    :param extra: resources by first path segment.
+    """
+
+    def __init__(self, api: Resource, public_endpoint: str | None, extra: dict[bytes, Any]) -> None:
+        super().__init__()
+        self._api = api
+        self._extra = extra
+        self._public_endpoint = public_endpoint
+        self._choices = VersionsResource(public_endpoint, 300)
+        self._versions = VersionsResource(public_endpoint, 200)
+        self._options = _Options()
+        self._slash = _AddSlash(public_endpoint)
+
+    def getChildWithDefault(self, name: bytes, request: Request) -> Any:
+        """Choose by the first segment of the path, or by the ``Accept`` header."""
+        if request.method == b"OPTIONS":
+            return self._options
+        while not name and request.postpath:
+            # Leading slashes mean nothing.
+            name = request.postpath.pop(0)
+            request.prepath[-1] = name
+        segment = name.decode("ascii", "replace")
+        if segment in SEGMENTS:
+            return self._api if request.postpath else self._slash
+        if name in self._extra:
+            return self._extra[name]
+        if version_in_accept(request.getHeader("Accept")) is not None:
+            request.postpath.insert(0, request.prepath.pop())
+            return self._api
+        return self._versions if name == b"versions" else self._choices
+
+
+class _Options(Resource):
+    """Answer OPTIONS on every path alike: nothing to say."""
+
+    isLeaf = True
+
+    def render(self, request: Request) -> bytes:
+        request.setHeader(b"content-length", b"0")
+        return b""
+
+
+class _AddSlash(Resource):
+    """Send a client from ``/v2`` to ``/v2/``."""
+
+    isLeaf = True
+
+    def __init__(self, public_endpoint: str | None) -> None:
+        super().__init__()
+        self._public_endpoint = public_endpoint
+
+    def render(self, request: Request) -> bytes:
+        path = request.path.decode("ascii", "replace").rstrip("/")
+        path = "/" + path.lstrip("/") + "/"
+        target = base_url(request, self._public_endpoint) + path
+        request.setResponseCode(302)
+        request.setHeader("Location", target)
+        request.setHeader(b"content-type", b"text/plain; charset=UTF-8")
+        return f"302 Found\n\nThe resource was found at {target}\n\n".encode()

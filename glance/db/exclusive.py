@@ -1,0 +1,135 @@
+"""Hold a database for one process's change of the schema.
+
+Services and ``glance-manage`` may start at once on one database: the second waits for the first and
+then finds nothing left to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from glance.domain.errors import GlanceError, Unavailable
+
+#: How long to wait for another process's change of the schema, in seconds.
+PATIENCE = 3600
+#: Any number does that other software is unlikely to have chosen too.
+_POSTGRESQL_LOCK = 0x7478676C616E6365
+
+
+class SchemaError(GlanceError):
+    """The database's schema cannot be used, or not be changed as asked."""
+
+
+@contextmanager
+def thd_connected(engine: Engine) -> Iterator[Connection]:
+    """Connect in autocommit mode, and word what the database refuses.
+
+    :raises Unavailable: it cannot be reached.
+    :raises SchemaError: it refused a statement.
+    """
+    try:
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
+        raise Unavailable(
+            f"The database {address(engine)} cannot be reached: {reason(error, engine)}"
+        ) from None
+    with connection:
+        try:
+            yield connection
+        except DBAPIError as error:
+            raise SchemaError(
+                f"The database {address(engine)} refused a statement: {reason(error, engine)}"
+            ) from error
+
+
+@contextmanager
+def thd_exclusively(engine: Engine) -> Iterator[Connection]:
+    """Connect, and keep every other process that wants this waiting.
+
+    On PostgreSQL and SQLite the block is one transaction; MariaDB commits changes of the schema one
+    by one.
+
+    :raises Unavailable: the database cannot be reached.
+    :raises SchemaError: it refused a statement, or another process would not finish.
+    """
+    held = {"sqlite": _thd_sqlite, "postgresql": _thd_postgresql}.get(
+        engine.dialect.name, _thd_mysql
+    )
+    with thd_connected(engine) as connection, held(connection):
+        yield connection
+
+
+@contextmanager
+def _thd_transaction(connection: Connection, *begin: str) -> Iterator[None]:
+    for statement in begin:
+        connection.exec_driver_sql(statement)
+    try:
+        yield
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+@contextmanager
+def _thd_sqlite(connection: Connection) -> Iterator[None]:
+    # Making a table anew drops the old one, which other tables refer to; inside a transaction the
+    # switch has no effect.
+    enforced = connection.exec_driver_sql("PRAGMA foreign_keys").scalar()
+    connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+    try:
+        with _thd_transaction(connection, "BEGIN IMMEDIATE"):
+            yield
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+            if broken is not None:
+                raise SchemaError(
+                    f"A row of table {broken[0]} refers to a missing row of table {broken[2]}; "
+                    "nothing was changed. Repair or remove the row first."
+                )
+    finally:
+        connection.exec_driver_sql(f"PRAGMA foreign_keys = {int(bool(enforced))}")
+
+
+@contextmanager
+def _thd_postgresql(connection: Connection) -> Iterator[None]:
+    lock = f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})"
+    with _thd_transaction(connection, "BEGIN", lock):
+        yield
+
+
+@contextmanager
+def _thd_mysql(connection: Connection) -> Iterator[None]:
+    # Names of locks are the whole server's and at most 64 characters long.
+    database = str(connection.engine.url.database)
+    name = "txglance-" + hashlib.sha256(database.encode()).hexdigest()[:32]
+    got = connection.execute(text("SELECT GET_LOCK(:n, :t)"), {"n": name, "t": PATIENCE}).scalar()
+    if got != 1:
+        raise SchemaError("Another process has been changing the schema for too long; try again.")
+    try:
+        yield
+    finally:
+        connection.execute(text("SELECT RELEASE_LOCK(:n)"), {"n": name})
+
+
+def address(engine: Engine) -> str:
+    """Return where an engine's database is, without account and password."""
+    url = engine.url
+    if url.get_backend_name() == "sqlite":
+        return f"file {url.database or ':memory:'}"
+    port = f":{url.port}" if url.port else ""
+    return f"{url.get_backend_name()}://{url.host or ''}{port}/{url.database or ''}"
+
+
+def reason(error: Any, engine: Engine) -> str:
+    """Return one line saying what a driver complains of, without the password."""
+    original = getattr(error, "orig", None) or error
+    words = [part for part in original.args if isinstance(part, str)]
+    line = (words[0] if words else type(original).__name__).strip().splitlines()[0]
+    password = engine.url.password
+    return line.replace(str(password), "***") if password else line

@@ -1,0 +1,1 @@
+"""Revision files, one directory a chain; alembic loads them by path."""

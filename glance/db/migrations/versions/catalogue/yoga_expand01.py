@@ -1,0 +1,10 @@
+"""Yoga has nothing to add."""
+
+revision = "yoga_expand01"
+down_revision = "xena_expand01"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass

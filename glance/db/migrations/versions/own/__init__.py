@@ -1,0 +1,1 @@
+"""Revisions of what this service adds to the catalogue."""
