@@ -41,7 +41,8 @@ def open_source(folder: Path, gib: float) -> Source:
 
 def size_label(source: Source) -> str:
     """Name the size of a source."""
-    return f"{source.size / (1 << 30):.3g} GiB"
+    mib = source.size // MIB
+    return f"{mib / 1024:g} GiB" if mib % 128 == 0 else f"{mib} MiB"
 
 
 def new_image(target: Target, name: str) -> str:

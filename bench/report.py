@@ -24,6 +24,7 @@ SHOWN = {
     "mbps": "MB/s",
     "cpu_s_per_gib": "CPU s/GiB",
     "db_cpu_s_per_gib": "db CPU s/GiB",
+    "client_cpu_s_per_gib": "client s/GiB",
     "peak_rss_mib": "peak RSS MiB",
     "peak_pss_mib": "peak PSS MiB",
     "pages_s": "pages/s",
