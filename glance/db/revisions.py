@@ -100,6 +100,15 @@ class Chain:
             linear = len(self.linear)
         return Place(linear, expand, contract, tuple(sorted(unknown)))
 
+    def applied(self, recorded: Iterable[str]) -> tuple[str, ...]:
+        """Return every revision that the recorded ones imply."""
+        place = self.place(recorded)
+        return (
+            *self.linear[: place.linear],
+            *self.expand[: place.expand],
+            *self.contract[: place.contract],
+        )
+
 
 CATALOGUE_CHAIN = Chain(
     "catalogue", "alembic_version", ("liberty", "mitaka01", "mitaka02"), _CATALOGUE_STEPS

@@ -1,124 +1,49 @@
-"""Bring a database's schema up to date, and say how it stands.
+"""Bring a database's schema up to date.
 
-Used by ``glance-manage`` and by a service when it starts. A service on an up-to-date database pays
-for a few short queries; a new database gets the newest schema in one go, straight from the table
-descriptions; only an older database goes through revisions, and only then is alembic loaded.
+Used by ``glance-manage`` and by a service when it starts. A new database gets the newest schema in
+one go, straight from the table descriptions; only an older database goes through revisions, and
+only then is alembic loaded. Whatever is called, calling it again does no harm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Callable
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Engine,
-    MetaData,
-    PrimaryKeyConstraint,
-    String,
-    Table,
-    delete,
-    insert,
-    inspect,
-    select,
+from sqlalchemy import Connection, Engine, delete, insert
+
+from glance.db import tables
+from glance.db.exclusive import SchemaError, thd_connected, thd_exclusively
+from glance.db.own_tables import LISTING_INDEX_ENGINES, OWN, listing_index
+from glance.db.revisions import CATALOGUE_CHAIN, CHAINS, OWN_CHAIN, Chain
+from glance.db.schema_status import (
+    INCOMPLETE,
+    REVISIONS,
+    SchemaStatus,
+    State,
+    thd_read_status,
 )
 
-from glance.db.exclusive import SchemaError, address, thd_connected, thd_exclusively
-from glance.db.own_tables import LISTING_INDEX_ENGINES, OWN, listing_index
-from glance.db.revisions import CATALOGUE_CHAIN, CHAINS, OWN_CHAIN, Chain, expanded_by_newer
-from glance.db.tables import CATALOGUE
+__all__ = [
+    "SchemaError",
+    "SchemaStatus",
+    "State",
+    "thd_contract",
+    "thd_expand",
+    "thd_migrate",
+    "thd_status",
+    "thd_sync",
+    "thd_upgrade",
+    "thd_version",
+    "thd_version_control",
+]
 
 Say = Callable[[str], None]
 
-#: Stands in the version table while a new database is being filled.
-_INCOMPLETE = "incomplete"
-_REVISIONS = {
-    chain: Table(
-        chain.version_table,
-        MetaData(),
-        Column("version_num", String(32), nullable=False),
-        PrimaryKeyConstraint("version_num", name=f"{chain.version_table}_pkc"),
-    )
-    for chain in CHAINS
-}
+_RESUME = "The schema's creation broke off; first run: glance-manage db sync"
 
 
-class State(Enum):
-    """How a database's schema stands towards this release."""
-
-    FRESH = "fresh"
-    """There is none."""
-    INCOMPLETE = "incomplete"
-    """Its creation broke off; it can be resumed."""
-    UNVERSIONED = "unversioned"
-    """There are tables, but no record of their revision."""
-    BEHIND = "behind"
-    """It is older."""
-    CURRENT = "current"
-    """It is this release's."""
-    AHEAD = "ahead"
-    """A newer release expanded it: everything this release needs is there."""
-    UNKNOWN = "unknown"
-    """It has revisions that this release does not know and that may have removed things."""
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaStatus:
-    """How a database's schema stands.
-
-    :param state: in a word.
-    :param catalogue: recorded revisions of the catalogue, sorted.
-    :param own: recorded revisions of what this service adds, sorted.
-    :param unknown: those of them that this release does not know.
-    :param needs_expand: something is to be added.
-    :param needs_migrate: rows are to be changed; known once the schema is expanded.
-    :param needs_contract: something is to be removed.
-    """
-
-    state: State
-    catalogue: tuple[str, ...] = ()
-    own: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
-    needs_expand: bool = False
-    needs_migrate: bool = False
-    needs_contract: bool = False
-
-    @property
-    def up_to_date(self) -> bool:
-        """Say whether nothing is left to do."""
-        return self.state in {State.CURRENT, State.AHEAD}
-
-    def check_usable(self) -> None:
-        """Check that a service of this release can work with the schema.
-
-        An expanded schema will do: rows are migrated and old columns removed while services run.
-
-        :raises SchemaError: it cannot; the message says what to do.
-        """
-        self.check_known()
-        old = "ocata_contract01" not in CATALOGUE_CHAIN.applied(self.catalogue)
-        if not self.up_to_date and (self.needs_expand or old):
-            raise SchemaError(
-                "The database's schema is not up to date; run: glance-manage db sync"
-            )
-
-    def check_known(self) -> None:
-        """Check that this release can tell what the schema is.
-
-        :raises SchemaError: it cannot.
-        """
-        if self.state is State.UNKNOWN:
-            raise SchemaError(
-                f"The database is at revision {', '.join(self.unknown)}, which this release does "
-                "not know; it was probably made by a newer release. Install that release."
-            )
-        if self.state is State.UNVERSIONED:
-            raise SchemaError(
-                "The database has tables but no record of their revision. If they are complete, "
-                "run: glance-manage db version_control REVISION, then: glance-manage db sync"
-            )
+def _silent(line: str) -> None:
+    """Say nothing."""
 
 
 def thd_status(engine: Engine) -> SchemaStatus:
@@ -127,7 +52,7 @@ def thd_status(engine: Engine) -> SchemaStatus:
     :raises Unavailable: the database cannot be reached.
     """
     with thd_connected(engine) as connection:
-        return _thd_status(connection)
+        return thd_read_status(connection)
 
 
 def thd_version(engine: Engine) -> tuple[str, ...]:
@@ -138,8 +63,8 @@ def thd_version(engine: Engine) -> tuple[str, ...]:
     return thd_status(engine).catalogue
 
 
-def thd_sync(engine: Engine, say: Say = lambda line: None) -> bool:
-    """Make the schema this release's, with everything that needs; do nothing when it is.
+def thd_sync(engine: Engine, say: Say = _silent) -> bool:
+    """Make the schema this release's, with all that needs; do nothing when it is.
 
     :param say: called with lines of progress.
     :returns: whether there was something to do.
@@ -150,49 +75,55 @@ def thd_sync(engine: Engine, say: Say = lambda line: None) -> bool:
         return False
     with thd_exclusively(engine) as connection:
         # Another process may have been faster.
-        status = _thd_status(connection)
-        status.check_known()
+        status = _thd_known(connection)
         if status.up_to_date:
             return False
         if status.state in {State.FRESH, State.INCOMPLETE}:
-            say("Creating the schema.")
-            _thd_create(connection)
+            _thd_create(connection, say, resumed=status.state is State.INCOMPLETE)
         else:
-            _thd_expand(connection, status, say)
+            _thd_expand(connection, say)
             _thd_migrate(connection, say)
             _thd_contract(connection, say)
     return True
 
 
-def thd_expand(engine: Engine, say: Say = lambda line: None) -> SchemaStatus:
+def thd_expand(engine: Engine, say: Say = _silent) -> SchemaStatus:
     """Add what is missing, while services of the previous release may run.
 
+    :param say: called with lines of progress.
     :returns: the status afterwards.
     :raises SchemaError: the schema is not one that can be brought up to date.
+    :raises Unavailable: the database cannot be reached.
     """
     with thd_exclusively(engine) as connection:
         status = _thd_known(connection)
-        if status.needs_expand:
-            _thd_expand(connection, status, say)
-        return _thd_status(connection)
+        if status.state is State.INCOMPLETE:
+            _thd_create(connection, say, resumed=True)
+        elif status.needs_expand:
+            _thd_expand(connection, say)
+        return thd_read_status(connection)
 
 
-def thd_migrate(engine: Engine, say: Say = lambda line: None) -> int:
+def thd_migrate(engine: Engine, say: Say = _silent) -> int:
     """Change the rows that wait for it.
 
+    :param say: called with lines of progress.
     :returns: how many were changed.
     :raises SchemaError: the schema is not expanded yet.
+    :raises Unavailable: the database cannot be reached.
     """
     with thd_exclusively(engine) as connection:
         _check_expanded(_thd_known(connection))
         return _thd_migrate(connection, say)
 
 
-def thd_contract(engine: Engine, say: Say = lambda line: None) -> SchemaStatus:
+def thd_contract(engine: Engine, say: Say = _silent) -> SchemaStatus:
     """Remove what is no longer needed, once no service of the previous release runs.
 
+    :param say: called with lines of progress.
     :returns: the status afterwards.
     :raises SchemaError: the schema is not expanded or its rows are not migrated yet.
+    :raises Unavailable: the database cannot be reached.
     """
     with thd_exclusively(engine) as connection:
         status = _thd_known(connection)
@@ -201,4 +132,126 @@ def thd_contract(engine: Engine, say: Say = lambda line: None) -> SchemaStatus:
             raise SchemaError("Rows wait to be migrated; first run: glance-manage db migrate")
         if status.needs_contract:
             _thd_contract(connection, say)
-        return _thd_status(connection)
+        return thd_read_status(connection)
+
+
+def thd_upgrade(engine: Engine, revision: str = "heads", say: Say = _silent) -> SchemaStatus:
+    """Lead the catalogue to one of its revisions, with the data migrations on the way.
+
+    :param revision: a revision of the catalogue, or ``heads`` for what :func:`thd_sync` does.
+    :param say: called with lines of progress.
+    :returns: the status afterwards.
+    :raises SchemaError: there is no such revision, or the schema cannot be brought up to date.
+    :raises Unavailable: the database cannot be reached.
+    """
+    revision = _catalogue_revision(revision)
+    if revision == CATALOGUE_CHAIN.head:
+        thd_sync(engine, say)
+        return thd_status(engine)
+    with thd_exclusively(engine) as connection:
+        if _thd_known(connection).state is State.INCOMPLETE:
+            raise SchemaError(_RESUME)
+        if revision in CATALOGUE_CHAIN.contract:
+            step = CATALOGUE_CHAIN.contract.index(revision)
+            _thd_revise(connection, CATALOGUE_CHAIN, CATALOGUE_CHAIN.expand[step], say)
+            _thd_migrate(connection, say)
+        _thd_revise(connection, CATALOGUE_CHAIN, revision, say)
+        return thd_read_status(connection)
+
+
+def thd_version_control(engine: Engine, revision: str = CATALOGUE_CHAIN.linear[0]) -> str:
+    """Record the revision of a catalogue whose tables are there already.
+
+    :param revision: what the tables correspond to.
+    :returns: the revision recorded.
+    :raises SchemaError: there is no such revision, or one is recorded already.
+    :raises Unavailable: the database cannot be reached.
+    """
+    revision = _catalogue_revision(revision)
+    with thd_exclusively(engine) as connection:
+        status = thd_read_status(connection)
+        if status.state is State.INCOMPLETE:
+            raise SchemaError(_RESUME)
+        if status.catalogue:
+            recorded = ", ".join(status.catalogue)
+            raise SchemaError(f"The database is under version control already, at {recorded}.")
+        _thd_record(connection, CATALOGUE_CHAIN, revision)
+    return revision
+
+
+def _catalogue_revision(revision: str) -> str:
+    if revision in {"head", "heads"}:
+        return CATALOGUE_CHAIN.head
+    if revision not in CATALOGUE_CHAIN.revisions:
+        raise SchemaError(
+            f"There is no revision {revision!r}; the newest is {CATALOGUE_CHAIN.head}."
+        )
+    return revision
+
+
+def _check_expanded(status: SchemaStatus) -> None:
+    if status.needs_expand:
+        raise SchemaError("The schema is not expanded; first run: glance-manage db expand")
+
+
+def _thd_known(connection: Connection) -> SchemaStatus:
+    status = thd_read_status(connection)
+    status.check_known()
+    return status
+
+
+def _thd_record(connection: Connection, chain: Chain, revision: str) -> None:
+    table = REVISIONS[chain]
+    table.create(connection, checkfirst=True)
+    connection.execute(delete(table))
+    connection.execute(insert(table).values(version_num=revision))
+
+
+def _thd_create(connection: Connection, say: Say, *, resumed: bool) -> None:
+    say("Creating the schema.")
+    # Where each change commits by itself, the mark tells a creation that broke off from tables of
+    # unknown origin.
+    _thd_record(connection, OWN_CHAIN, INCOMPLETE)
+    for metadata in (tables.CATALOGUE, OWN):
+        metadata.create_all(connection, checkfirst=resumed)
+        for table in metadata.sorted_tables if resumed else ():
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
+    if connection.dialect.name in LISTING_INDEX_ENGINES:
+        listing_index.create(connection, checkfirst=resumed)
+    _thd_record(connection, CATALOGUE_CHAIN, CATALOGUE_CHAIN.head)
+    _thd_record(connection, OWN_CHAIN, OWN_CHAIN.head)
+
+
+def _thd_revise(connection: Connection, chain: Chain, revision: str, say: Say) -> None:
+    status = thd_read_status(connection)
+    if revision not in chain.applied(status.recorded[chain]):
+        from glance.db.migrations.runner import thd_apply
+
+        thd_apply(connection, chain, revision, say)
+
+
+def _thd_expand(connection: Connection, say: Say) -> None:
+    for chain in CHAINS:
+        _thd_revise(connection, chain, chain.expand[-1], say)
+
+
+def _thd_migrate(connection: Connection, say: Say) -> int:
+    from glance.db.migrations.data import due
+
+    total = 0
+    for migration in due(thd_read_status(connection).recorded):
+        # Its columns may be gone already where a contraction broke off.
+        if not migration.thd_pending(connection):
+            continue
+        changed = 0
+        for rows in migration.thd_migrate(connection):
+            changed += rows
+            say(f"{migration.name}: {changed} rows migrated.")
+        total += changed
+    return total
+
+
+def _thd_contract(connection: Connection, say: Say) -> None:
+    for chain in CHAINS:
+        _thd_revise(connection, chain, chain.head, say)

@@ -22,7 +22,7 @@ from sqlalchemy import (
     false,
 )
 
-from glance.db.columns import boolean, catalogue_table, big_integer, key, soft_delete, timestamps
+from glance.db.columns import big_integer, boolean, catalogue_table, key, soft_delete, timestamps
 
 LIBERTY = MetaData()
 

@@ -36,7 +36,7 @@ def scripts(chain: Chain) -> ScriptDirectory:
     return ScriptDirectory.from_config(configuration(chain))
 
 
-def thd_upgrade(
+def thd_apply(
     connection: Connection, chain: Chain, revision: str, say: Callable[[str], None]
 ) -> None:
     """Apply what is missing up to a revision.

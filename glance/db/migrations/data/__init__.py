@@ -6,7 +6,7 @@ Each module has ``thd_pending(connection)``, which says whether rows wait, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -58,3 +58,17 @@ DATA_MIGRATIONS = (
     ),
 )
 """In the order in which they run."""
+
+
+def due(recorded: Mapping[Chain, tuple[str, ...]]) -> list[DataMigration]:
+    """Return the migrations whose step is expanded and not contracted.
+
+    :param recorded: the revisions that a database recorded, by chain.
+    """
+    found = []
+    for migration in DATA_MIGRATIONS:
+        applied = migration.chain.applied(recorded[migration.chain])
+        expanded = migration.before.replace("contract", "expand") in applied
+        if expanded and migration.before not in applied:
+            found.append(migration)
+    return found

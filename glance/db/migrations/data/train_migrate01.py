@@ -22,7 +22,7 @@ from glance.db.columns import Json
 BATCH = 1000
 
 _locations = table("image_locations", column("id", Integer), column("meta_data", Json))
-# Inside a JSON string a quote is escaped, so this text is a key; which object's, remains to be seen.
+# Inside a JSON string a quote is escaped, so this is a key; of which object, remains to be seen.
 _suspects = (
     select(_locations.c.id, _locations.c.meta_data)
     .where(type_coerce(_locations.c.meta_data, Text).like('%"backend":%'))
