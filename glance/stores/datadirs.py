@@ -130,18 +130,13 @@ def split_url(url: str) -> list[tuple[str, str]]:
     """
     scheme, separator, raw = url.partition("://")
     pairs: list[tuple[str, str]] = []
-    if separator and scheme.lower() in SCHEMES:
+    # What follows the slashes is a path from the root at once: a host part would stand before it.
+    if separator and scheme.lower() in SCHEMES and raw.startswith("/"):
         for path in dict.fromkeys((raw, unquote(raw))):
             directory, slash, name = path.rpartition("/")
             parts = directory.split("/")
-            # No host part, no climbing, no relative steps: nothing that wrote this URL needs them.
-            if (
-                slash
-                and path[0] == "/"
-                and plain_name(name)
-                and not {".", ".."} & {*parts}
-                and _encodable(path)
-            ):
+            # No steps up and none in place: nothing that wrote such a URL needs them.
+            if slash and plain_name(name) and not {".", ".."} & {*parts} and _encodable(path):
                 pairs.append(("/" + "/".join(filter(None, parts)), name))
     if not pairs:
         raise BadLocation("The location is not one of a file in this store.")
