@@ -21,6 +21,10 @@ COMMON = [
 DEFAULTS_GROUP = "backend_defaults"
 
 
+def _unreadable(group: str, name: str, error: ValueError) -> BadStoreConfiguration:
+    return BadStoreConfiguration(f"[{group}] {name}: the value cannot be used: {error}")
+
+
 class Section:
     """The values of one group, with a second group to fall back on.
 
@@ -45,7 +49,7 @@ class Section:
         except cfg.NoSuchOptError:
             raise AttributeError(name) from None
         except ValueError as e:
-            raise BadStoreConfiguration(f"[{group}] {name}: {e}") from e
+            raise _unreadable(group, name, e) from e
 
     def is_set(self, name: str) -> bool:
         """Tell whether the operator gave the option a value."""
@@ -65,6 +69,8 @@ class Section:
             found = self._conf.get_location(name, group=group)
         except (cfg.NoSuchOptError, cfg.NoSuchGroupError):
             return False
+        except ValueError as e:
+            raise _unreadable(group, name, e) from e
         return found is not None and (
             found.location.is_user_controlled or found.location is cfg.Locations.set_override
         )
