@@ -56,7 +56,8 @@ class ImageDataResource:
             raise Forbidden("You may look, but not change anything.")
         image = await self._database.runReading(images.thd_get, image_id, context.viewer)
         self._policy.check(context, "upload_image", image)
-        store = self._stores.get(request.getHeader("X-Image-Meta-Store"))
+        store_id = request.getHeader("X-Image-Meta-Store")
+        store = self._stores.default if store_id is None else self._stores.get(store_id)
         body = request.streaming_body()
         await detached(self._uploader.upload(image, body, store, Expected(size)))
         return NO_CONTENT

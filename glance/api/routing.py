@@ -132,7 +132,7 @@ class Dispatcher:
                     request.getHeader("X-Openstack-Request-ID"), self._max_request_id
                 )
                 request.setHeader(b"x-openstack-request-id", name.encode())
-                correlation.set_current(correlation.Correlation(request_id=name))
+                correlation.begin(correlation.Correlation(name))
                 if route.no_body and request.requestHeaders.hasHeader("Transfer-Encoding"):
                     raise _no_body()
                 if route.no_body and request.getHeader("Content-Length") not in (None, "0"):
@@ -213,7 +213,12 @@ def make_app(dispatcher: Dispatcher, resources: Iterable[object]) -> Klein:
         for name in dir(type(resource)):
             for marked in getattr(getattr(type(resource), name), "routes", ()):
                 endpoint = dispatcher.endpoint(getattr(resource, name), marked)
-                app.route(marked.path, methods=[marked.method], strict_slashes=True)(endpoint)
+                app.route(
+                    marked.path,
+                    methods=[marked.method],
+                    endpoint=f"{marked.method} {marked.path}",
+                    strict_slashes=True,
+                )(endpoint)
 
     for rule in app.url_map.iter_rules():
         # werkzeug lets HEAD stand in for GET; this API answers it where a route says so.

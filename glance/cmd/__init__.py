@@ -1,0 +1,1 @@
+"""The console programs: parse, call, print, exit code."""

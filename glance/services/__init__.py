@@ -1,0 +1,1 @@
+"""Long-running services: what twistd and the console programs start and stop."""

@@ -1,0 +1,41 @@
+"""Run the API in the foreground, for the console program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.application.service import IService
+from twisted.logger import Logger
+
+from glance.config import Loaded
+from glance.services.logs import start_logging
+from glance.services.maker import make_api
+
+_log = Logger()
+
+
+def serve_api(loaded: Loaded, argv: Sequence[str]) -> int:
+    """Serve until a signal ends it.
+
+    :param argv: the options it was loaded from.
+    :returns: the exit code.
+    """
+    start_logging(loaded.conf, "glance-api", under_twistd=False)
+    for warning in loaded.warnings:
+        _log.warn("{text}", text=warning)
+    from twisted.internet import reactor
+
+    service = make_api(loaded, argv, reactor, _say, lambda text: _log.warn("{text}", text=text))
+    IService(service).privilegedStartService()
+    reactor.callWhenRunning(service.startService)  # type: ignore[attr-defined]
+    reactor.addSystemEventTrigger(  # type: ignore[attr-defined]
+        "before", "shutdown", service.stopService
+    )
+    reactor.run()  # type: ignore[attr-defined]
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+

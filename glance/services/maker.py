@@ -1,0 +1,116 @@
+"""Make the ``glance-api`` service of a loaded configuration, for twistd and the console program.
+
+Whatever can be wrong is found here, before a reactor runs: addresses, formats, the database's
+schema. So every mistake ends the program with one line and an exit code.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.application.service import IService
+
+from glance import __version__
+from glance.config import Loaded
+from glance.domain.errors import ConfigError
+from glance.services.listening import OPEN_FLAVORS, bind, choose_host, is_loopback, url_of
+
+#: The most workers that are started when their number is not configured.
+MOST_WORKERS = 8
+
+
+def make_api(
+    loaded: Loaded, argv: Sequence[str], reactor: Any, say: Callable[[str], None], warn: Callable[[str], None]
+) -> IService:
+    """Make the service.
+
+    :param loaded: the configuration.
+    :param argv: the options it was loaded from, for worker processes.
+    :param say: tells the operator where the service listens and keeps things.
+    :param warn: tells the operator what is dangerous.
+    :raises ConfigError: the service cannot be started so.
+    """
+    conf = loaded.conf
+    flavor = conf.paste_deploy.flavor
+    if flavor not in OPEN_FLAVORS:
+        raise ConfigError(
+            f"[paste_deploy] flavor = {flavor} asks for authentication that this version does "
+            "not have yet; it serves without authentication only, and will not pretend."
+        )
+    if flavor:
+        warn(f"[paste_deploy] flavor = {flavor}: this version has no image cache; serving without.")
+    host = choose_host(conf, authenticated=False)
+    if not is_loopback(host):
+        warn(
+            f"Listening on {host} without authentication: anyone who reaches this machine can "
+            "read, change and delete every image."
+        )
+    if loaded.embedded:
+        thd_prepare_state(loaded)
+    thd_check_database(loaded)
+    listener = bind(host, conf.bind_port, conf.backlog, conf.tcp_keepidle)
+    for line in description(loaded, url_of(listener)):
+        say(line)
+    count = worker_count(conf.workers)
+    if not count:
+        from glance.services.api import ApiService
+
+        return ApiService(loaded, reactor, listener)
+    from glance.services.supervisor import Supervisor, worker_command
+
+    return Supervisor(reactor, listener, worker_command(argv), count)
+
+
+def worker_count(configured: int | None) -> int:
+    """Return how many worker processes to run, 0 to serve in this one."""
+    if configured is not None:
+        return configured
+    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+def thd_prepare_state(loaded: Loaded) -> None:
+    """Make the state directory of the embedded default.
+
+    :raises ConfigError: it cannot be made.
+    """
+    try:
+        loaded.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"The state directory {loaded.state_dir} cannot be made: {error.strerror}. "
+            "Choose another with --state-dir."
+        ) from None
+
+
+def thd_check_database(loaded: Loaded) -> None:
+    """Check that the schema is this release's; the embedded default's is made so.
+
+    :raises ConfigError: it is not.
+    :raises Unavailable: the database cannot be reached.
+    """
+    from glance.db import schema
+    from glance.db.engine import make_engine
+
+    engine = make_engine(loaded.conf.database.connection)
+    try:
+        if loaded.embedded:
+            schema.thd_sync(engine)
+        else:
+            schema.thd_status(engine).check_usable()
+    finally:
+        engine.dispose()
+
+
+def description(loaded: Loaded, url: str) -> list[str]:
+    """Say where the service listens and where it keeps things."""
+    lines = [f"glance-api {__version__} serves {url}"]
+    if loaded.embedded:
+        lines.append(
+            f"No configuration file found: keeping everything in {loaded.state_dir}, "
+            "without authentication, for this machine only."
+        )
+    else:
+        lines.append(f"Configuration: {', '.join(loaded.config_files)}")
+    return lines

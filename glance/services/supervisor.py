@@ -1,0 +1,149 @@
+"""Keep worker processes running behind one listening socket.
+
+The parent holds the port and serves nothing itself; each child adopts the port's descriptor. A
+child that dies is replaced, after a pause that grows while children die young. Children end with
+their parent, however it ends: they hold the read end of a pipe that closes with it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import ProcessDone, ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+#: Descriptors of the port and of the parent's pipe, in a child.
+LISTENER_FD = 3
+PARENT_FD = 4
+
+#: A child that lives shorter than this, in seconds, died young.
+YOUNG = 5.0
+LONGEST_PAUSE = 30.0
+
+#: How long children may take to end, before they are killed.
+STOP_TIME = 15.0
+
+
+class Worker(ProcessProtocol):
+    """One child."""
+
+    def __init__(self, supervisor: Supervisor, number: int, born: float) -> None:
+        self.number = number
+        self.born = born
+        self.ended: Deferred[None] = Deferred()
+        self._supervisor = supervisor
+
+    def processEnded(self, reason: Failure) -> None:
+        """Tell the supervisor."""
+        self._supervisor.worker_ended(self, reason)
+        self.ended.callback(None)
+
+
+class Supervisor(Service):
+    """Run a number of workers.
+
+    :param reactor: spawns processes and keeps time.
+    :param listener: the listening socket.
+    :param command: the child's command line.
+    :param count: how many.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: Any, listener: socket.socket, command: Sequence[str], count: int
+    ) -> None:
+        self._reactor = reactor
+        self._listener = listener
+        self._command = list(command)
+        self._count = count
+        self._workers: dict[Worker, Any] = {}
+        self._young_deaths = 0
+        self._calls: set[Any] = set()
+
+    def startService(self) -> None:
+        """Start every worker."""
+        super().startService()
+        for number in range(self._count):
+            self._spawn(number)
+
+    def _spawn(self, number: int) -> None:
+        worker = Worker(self, number, self._reactor.seconds())
+        self._workers[worker] = self._reactor.spawnProcess(
+            worker,
+            self._command[0],
+            self._command,
+            env=dict(os.environ),
+            # Never written to: it ends when we do.
+            childFDs={0: 0, 1: 1, 2: 2, LISTENER_FD: self._listener.fileno(), PARENT_FD: "w"},
+        )
+        self._log.info(
+            "Started worker {number}, process {pid}",
+            number=number,
+            pid=self._workers[worker].pid,
+        )
+
+    def worker_ended(self, worker: Worker, reason: Failure) -> None:
+        """Replace a worker that ended, unless all are to end."""
+        process = self._workers.pop(worker)
+        if not self.running:
+            return
+        if self._reactor.seconds() - worker.born < YOUNG:
+            self._young_deaths += 1
+        else:
+            self._young_deaths = 0
+        pause = min(LONGEST_PAUSE, 0.1 * 2**self._young_deaths) if self._young_deaths else 0.0
+        self._log.error(
+            "Worker {number}, process {pid}, ended {how}; starting another in {pause:.1f} s",
+            number=worker.number,
+            pid=process.pid,
+            how="by itself" if reason.check(ProcessDone) else f"badly: {reason.value}",
+            pause=pause,
+        )
+
+        def respawn() -> None:
+            self._calls.discard(call)
+            self._spawn(worker.number)
+
+        call = self._reactor.callLater(pause, respawn)
+        self._calls.add(call)
+
+    def stopService(self) -> Deferred[Any]:
+        """End every worker, and wait until they have."""
+        super().stopService()
+        for call in self._calls:
+            call.cancel()
+        self._calls.clear()
+        self._signal("TERM")
+        kill = self._reactor.callLater(STOP_TIME, self._signal, "KILL")
+        ended = DeferredList([worker.ended for worker in self._workers])
+
+        def done(result: Any) -> None:
+            if kill.active():
+                kill.cancel()
+            self._listener.close()
+
+        return ended.addCallback(done)
+
+    def _signal(self, name: str) -> None:
+        for process in list(self._workers.values()):
+            try:
+                process.signalProcess(name)
+            except ProcessExitedAlready:
+                continue
+
+
+def worker_command(argv: Sequence[str]) -> list[str]:
+    """Return the command line of a worker process.
+
+    :param argv: the options that the parent was started with.
+    """
+    return [sys.executable, "-m", "glance.services.worker", *argv]

@@ -1,0 +1,55 @@
+"""One worker process: adopts the parent's port and serves the API until told to stop."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+
+from glance.config import load
+from glance.services.api import ApiService
+from glance.services.logs import start_logging
+from glance.services.supervisor import LISTENER_FD, PARENT_FD
+
+
+class _ParentWatch(FileDescriptor):
+    """End this process when its parent has ended."""
+
+    def __init__(self, reactor: Any, descriptor: int) -> None:
+        super().__init__(reactor)
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def doRead(self) -> None:
+        """Take the end of the pipe, the only thing that can come, as the parent's end."""
+        self.reactor.removeReader(self)
+        self.reactor.stop()
+
+
+def main(argv: list[str]) -> None:
+    """Run a worker.
+
+    :param argv: the options of ``glance-api``.
+    """
+    loaded = load("glance-api", argv)
+    start_logging(loaded.conf, "glance-api", under_twistd=False)
+    from twisted.internet import reactor
+
+    listener = socket.socket(fileno=LISTENER_FD)
+    service = ApiService(loaded, reactor, listener)
+    os.set_blocking(PARENT_FD, False)
+    reactor.addReader(_ParentWatch(reactor, PARENT_FD))  # type: ignore[attr-defined]
+    reactor.callWhenRunning(service.startService)  # type: ignore[attr-defined]
+    reactor.addSystemEventTrigger(  # type: ignore[attr-defined]
+        "before", "shutdown", service.stopService
+    )
+    reactor.run()  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,10 @@
+"""The services that twistd can run."""
+
+from twisted.application.service import ServiceMaker
+
+glance_api = ServiceMaker(
+    "OpenStack Image API",
+    "glance.services.tap",
+    "Serve machine images over the Image API v2.",
+    "glance-api",
+)
