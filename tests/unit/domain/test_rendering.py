@@ -73,6 +73,32 @@ def test_without_data_there_is_no_direct_url_and_no_stores() -> None:
 
 
 @pytest.mark.parametrize(
+    ("switch", "field"),
+    [
+        ("show_direct_url", "direct_url"),
+        ("show_multiple_locations", "locations"),
+        ("stores_enabled", "stores"),
+    ],
+)
+def test_each_switch_shows_its_own_field(switch: str, field: str) -> None:
+    image = an_image(locations=[Location("file:///one", {"store": "fast"})])
+    plain = render_image(image)
+    assert list(plain) == ALWAYS + LINKS
+    assert set(render_image(image, **{switch: True})) - set(plain) == {field}
+
+
+def test_where_data_of_a_deactivated_image_is_takes_a_word_to_show() -> None:
+    image = an_image(status=DEACTIVATED, locations=[Location("file:///secret")])
+    assert render_image(image, show_multiple_locations=True)["locations"] == []
+
+
+def test_an_image_that_is_not_saved_yet_has_no_times() -> None:
+    body = render_image(Image(ID))
+    assert body["created_at"] is None
+    assert body["updated_at"] is None
+
+
+@pytest.mark.parametrize(
     ("status", "is_admin", "shown"),
     [(ACTIVE, False, True), (DEACTIVATED, False, False), (DEACTIVATED, True, True)],
 )
