@@ -7,6 +7,7 @@ then finds nothing left to do.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,8 @@ from glance.domain.errors import GlanceError, Unavailable
 
 #: How long to wait for another process's change of the schema, in seconds.
 PATIENCE = 3600
+_CONNECT_ATTEMPTS = 100
+_CONNECT_PAUSE = 0.05
 #: Any number does that other software is unlikely to have chosen too.
 _POSTGRESQL_LOCK = 0x7478676C616E6365
 
@@ -33,19 +36,28 @@ def thd_connected(engine: Engine) -> Iterator[Connection]:
     :raises Unavailable: it cannot be reached.
     :raises SchemaError: it refused a statement.
     """
-    try:
-        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
-        raise Unavailable(
-            f"The database {address(engine)} cannot be reached: {reason(error, engine)}"
-        ) from None
-    with connection:
+    with _thd_connect(engine) as connection:
         try:
             yield connection
         except DBAPIError as error:
             raise SchemaError(
                 f"The database {address(engine)} refused a statement: {reason(error, engine)}"
             ) from error
+
+
+def _thd_connect(engine: Engine) -> Connection:
+    for attempt in range(_CONNECT_ATTEMPTS):
+        try:
+            return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        except (DBAPIError, engine.dialect.loaded_dbapi.Error) as error:
+            # SQLite does not wait for its turn where processes give a new file its journal mode.
+            busy = "locked" in reason(error, engine) and engine.dialect.name == "sqlite"
+            if not busy or attempt + 1 == _CONNECT_ATTEMPTS:
+                raise Unavailable(
+                    f"The database {address(engine)} cannot be reached: {reason(error, engine)}"
+                ) from None
+            time.sleep(_CONNECT_PAUSE)
+    raise AssertionError("the last attempt returns or raises")
 
 
 @contextmanager

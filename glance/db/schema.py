@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, Engine, delete, insert
 
-from glance.db import tables
 from glance.db.exclusive import SchemaError, thd_connected, thd_exclusively
 from glance.db.own_tables import LISTING_INDEX_ENGINES, OWN, listing_index
 from glance.db.revisions import CATALOGUE_CHAIN, CHAINS, OWN_CHAIN, Chain
@@ -22,6 +21,7 @@ from glance.db.schema_status import (
     State,
     thd_read_status,
 )
+from glance.db.tables import CATALOGUE
 
 __all__ = [
     "SchemaError",
@@ -212,7 +212,7 @@ def _thd_create(connection: Connection, say: Say, *, resumed: bool) -> None:
     # Where each change commits by itself, the mark tells a creation that broke off from tables of
     # unknown origin.
     _thd_record(connection, OWN_CHAIN, INCOMPLETE)
-    for metadata in (tables.CATALOGUE, OWN):
+    for metadata in (CATALOGUE, OWN):
         metadata.create_all(connection, checkfirst=resumed)
         for table in metadata.sorted_tables if resumed else ():
             for index in table.indexes:

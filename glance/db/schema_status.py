@@ -20,9 +20,9 @@ from sqlalchemy import (
     select,
 )
 
-from glance.db import tables
 from glance.db.exclusive import SchemaError
 from glance.db.revisions import CATALOGUE_CHAIN, CHAINS, OWN_CHAIN, Chain, expanded_by_newer
+from glance.db.tables import CATALOGUE
 
 #: Stands in the own chain's version table while a new database is being filled.
 INCOMPLETE = "incomplete"
@@ -130,7 +130,7 @@ def thd_read_status(connection: Connection) -> SchemaStatus:
     if INCOMPLETE in own:
         return SchemaStatus(State.INCOMPLETE, catalogue, needs_expand=True, needs_contract=True)
     if not catalogue:
-        state = State.UNVERSIONED if present & set(tables.CATALOGUE.tables) else State.FRESH
+        state = State.UNVERSIONED if present & set(CATALOGUE.tables) else State.FRESH
         return SchemaStatus(state, catalogue, own, needs_expand=True, needs_contract=True)
     places = {chain: chain.place(recorded[chain]) for chain in CHAINS}
     unknown = tuple(name for place in places.values() for name in place.unknown)

@@ -22,7 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from glance.db import tables_metadefs as tables_metadefs  # completes CATALOGUE
+from glance.db import tables_metadefs  # noqa: F401 - completes CATALOGUE
 from glance.db.columns import (
     CATALOGUE,
     Json,
@@ -34,6 +34,20 @@ from glance.db.columns import (
     soft_delete,
     timestamps,
 )
+
+__all__ = [
+    "CATALOGUE",
+    "VISIBILITIES",
+    "cached_images",
+    "image_locations",
+    "image_members",
+    "image_properties",
+    "image_tags",
+    "images",
+    "node_reference",
+    "task_info",
+    "tasks",
+]
 
 VISIBILITIES = ("private", "public", "shared", "community")
 

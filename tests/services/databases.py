@@ -262,6 +262,9 @@ class MariaDB(Server):
             "--character-set-server=utf8mb3",
             "--innodb-flush-log-at-trx-commit=0",
             "--innodb-doublewrite=0",
+            "--innodb-flush-method=nosync",
+            "--debug-no-sync",
+            "--sync-frm=0",
             "--innodb-fast-shutdown=2",
             "--skip-name-resolve",
         ]

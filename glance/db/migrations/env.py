@@ -3,13 +3,15 @@
 Alembic executes this file by its path; it is not imported.
 """
 
+from typing import Any
+
 from alembic import context
 
 _attributes = context.config.attributes
 _say = _attributes["say"]
 
 
-def _applied(step, **_kwargs):  # type: ignore[no-untyped-def]
+def _applied(*, step: Any, **_kwargs: Any) -> None:
     _say(f"Applied revision {step.up_revision_id}.")
 
 

@@ -10,6 +10,7 @@ down_revision = "mitaka02"
 branch_labels = ("contract",)
 depends_on = "ocata_expand01"
 
+IMAGES = "images"
 # Triggers by which other software kept flag and visibility in step during a rolling upgrade.
 TRIGGERS = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' "
@@ -25,13 +26,15 @@ def upgrade() -> None:
     bind = op.get_bind()
     drop_triggers(bind)
     if bind.dialect.name == "sqlite":
-        # The table is made anew, for which its checks must be said again.
-        checks = [CheckConstraint(f"{name} IN (0, 1)") for name in ("protected", "deleted")]
-        options = {"recreate": "always", "table_args": checks}
+        # The table is made anew, for which its checks must be said again; the expanding revisions
+        # of later releases have run by now.
+        flags = [name for name in ("protected", "deleted", "os_hidden") if has_column(IMAGES, name)]
+        checks = tuple(CheckConstraint(f"{name} IN (0, 1)") for name in flags)
+        batching = op.batch_alter_table(IMAGES, recreate="always", table_args=checks)
     else:
-        options = {}
-    with op.batch_alter_table("images", **options) as batch:
-        if has_index("images", "ix_images_is_public"):
+        batching = op.batch_alter_table(IMAGES)
+    with batching as batch:
+        if has_index(IMAGES, "ix_images_is_public"):
             batch.drop_index("ix_images_is_public")
         batch.alter_column(
             "visibility",
@@ -39,7 +42,7 @@ def upgrade() -> None:
             nullable=False,
             server_default="shared",
         )
-        if has_column("images", "is_public"):
+        if has_column(IMAGES, "is_public"):
             batch.drop_column("is_public")
 
 
