@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from glance.config.options import store
 from glance.stores import datadirs, file_options
 from glance.stores.datadirs import DataDir
 from glance.stores.errors import (
@@ -160,8 +161,19 @@ class FileStore:
     def _thd_open_part(self, image_id: str, size: int | None) -> PartFile:
         if any(os.path.lexists(os.path.join(d.path, image_id)) for d in self._dirs):
             raise DuplicateData("The store holds data of that name already.")
-        best = datadirs.choose(datadirs.thd_free(self._dirs), size)[0]
-        return PartFile(best.path, image_id, self._perm, self._direct, self._thin).thd_open()
+        error: StoreError | None = None
+        for place in datadirs.choose(datadirs.thd_free(self._dirs), size):
+            part = PartFile(place.path, image_id, self._perm, self._direct, self._thin)
+            try:
+                return part.thd_open()
+            except DuplicateData:
+                raise
+            except StoreError as e:
+                # One broken disk is no reason to refuse what another can take.
+                _log.error("{path} takes no files: {error}", path=place.path, error=e.message)
+                error = error or e
+        assert error is not None
+        raise error
 
     def open_reader(self, url: str) -> Deferred[FileReader]:
         """Open the file of a URL."""
@@ -220,7 +232,7 @@ class FileStore:
 
 def options() -> list[Any]:
     """Return the options of the driver."""
-    return file_options.options()
+    return list(store.file_options())
 
 
 def make(store_id: str, section: Any, reactor: Any) -> FileStore:

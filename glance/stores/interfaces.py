@@ -37,21 +37,30 @@ class IStoreWriter(Interface):
         """Write bytes at an offset.
 
         Several writes may be in flight at once, at offsets that do not overlap; the caller leaves
-        ``data`` untouched until the Deferred fires.
+        ``data`` untouched until the Deferred fires. After a failed write there is only ``abort``.
 
-        :raises StoreFull: no room; the caller aborts.
+        :raises StoreFull: no room.
+        :raises WriteDenied: the store's permissions refuse it.
+        :raises StoreTimeout: the store does not answer.
         """
 
     def commit() -> Deferred[StoredData]:
         """Make the object durable and readable under its URL, in one step that cannot half-happen.
 
-        Called once, after every write has finished.
+        Called once, after every write has finished. If it fails, nothing can be read under the URL
+        that was not there before, and the caller aborts.
 
         :raises DuplicateData: another writer committed the same name meanwhile.
+        :raises StoreFull: the store noticed only now that there is no room.
+        :raises StoreError: a write failed or is in flight, or the writer was used up before.
         """
 
     def abort() -> Deferred[None]:
-        """Remove every trace of the unfinished object. May be called at any time; never fails."""
+        """Remove every trace of the unfinished object. May be called at any time; never fails.
+
+        Waits for writes in flight, within the store's deadline. During ``commit`` it wins: the
+        commit fails. After a finished commit it does nothing.
+        """
 
 
 class IStoreReader(Interface):
@@ -63,7 +72,10 @@ class IStoreReader(Interface):
         """Read up to ``length`` bytes; fewer only at the end of the object."""
 
     def close() -> None:
-        """Release what the reader holds. Safe to call twice, and with a read in flight."""
+        """Release what the reader holds. Safe to call twice, and with a read in flight.
+
+        That read may still succeed; later ones fail with ``StoreError``.
+        """
 
 
 class IFileReader(IStoreReader):
@@ -73,7 +85,10 @@ class IFileReader(IStoreReader):
         """Return the open descriptor. It stays owned by the reader."""
 
     def prefetch(offset: int, length: int) -> Deferred[None]:
-        """Bring a range into the page cache, so that sending it does not wait for the disk."""
+        """Bring a range into the page cache, so that sending it does not wait for the disk.
+
+        Fires at once if the range is there already.
+        """
 
 
 class IStore(Interface):
@@ -89,7 +104,8 @@ class IStore(Interface):
     def start() -> Deferred[None]:
         """Get ready: create what is missing, check that it can be used.
 
-        :raises BadStoreConfiguration: it cannot.
+        :raises BadStoreConfiguration: it cannot. The store stays, with ``writable`` false, and
+            reads what it can.
         """
 
     def stop() -> Deferred[None]:
@@ -116,6 +132,9 @@ class IStore(Interface):
         """Delete an object.
 
         :raises DataNotFound: there is none (most callers take that as done).
+        :raises DeleteForbidden: the store's permissions refuse it.
+        :raises InUse: something else still uses the data.
+        :raises BadLocation: the URL lies outside this store.
         """
 
     def url_for(image_id: str) -> list[str]:
@@ -142,6 +161,8 @@ class IStoreFactory(Interface):
     def make(store_id: str, section: Any, reactor: Any) -> Any:
         """Make an ``IStore``.
 
-        :param section: the ``oslo_config`` group holding this store's values.
-        :raises BadStoreConfiguration: the values cannot be used.
+        :param section: this store's values, an attribute per option; ``group`` names the section
+            for messages, ``is_set(name)`` tells what the operator gave a value.
+        :raises BadStoreConfiguration: the values cannot be used, and nothing can start. A fault
+            that leaves reading possible is for ``IStore.start`` to tell.
         """

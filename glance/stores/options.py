@@ -10,14 +10,6 @@ from oslo_config import cfg
 
 from glance.stores.errors import BadStoreConfiguration
 
-COMMON = [
-    cfg.StrOpt("store_description", help="What users are told the store is for."),
-    cfg.IntOpt(
-        "weight",
-        default=0,
-        help="Of several copies of an image, the one in the store of the highest weight is read.",
-    ),
-]
 DEFAULTS_GROUP = "backend_defaults"
 
 

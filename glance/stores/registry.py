@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from glance.config.options.store import backend_options
 from glance.stores import drivers, options
 from glance.stores.errors import BadStoreConfiguration, StoreError, UnknownStore
 
@@ -55,7 +56,7 @@ class Stores:
                     f"[DEFAULT] enabled_backends: there is no driver {driver!r} for {store_id}."
                 )
             for group in (defaults, store_id):
-                options.register(conf, group, [*options.COMMON, *factory.options()])
+                options.register(conf, group, [*backend_options(), *factory.options()])
             section = options.Section(conf, store_id, defaults)
             self._stores[store_id] = factory.make(store_id, section, reactor)
         default = conf.glance_store.default_backend

@@ -290,6 +290,7 @@ class Threads:
             call.overdue = True
             self._overdue += 1
             self._resize()
+            self._check_threshold()
             answer.errback(
                 Failure(StoreTimeout("The store did not answer in time; try again later."))
             )

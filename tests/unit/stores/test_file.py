@@ -21,6 +21,7 @@ from glance.stores.errors import (
     StoreError,
     StoreFull,
     StoreTimeout,
+    WriteDenied,
     WriteDisabled,
 )
 from glance.stores.file_options import metadata_for, parse_metadata, parse_perm
@@ -301,6 +302,21 @@ class DirectoryChoiceTests(FileCase):
         os.rmdir(os.path.join(self.root, "a"))
         self.assertIn(self.stored_in(store, IMAGE, None), "bc")
 
+    def test_a_directory_that_fails_is_passed_over(self):
+        store = self.several()
+        self.free(a=1000, b=2000, c=1000)
+        broken = partfile.PartFile.thd_open
+
+        def thd_open(part):
+            if part.directory.endswith("/a"):
+                raise WriteDenied("read-only")
+            return broken(part)
+
+        self.patch(partfile.PartFile, "thd_open", thd_open)
+        self.assertEqual(self.stored_in(store, IMAGE, None), "b")
+        self.free(a=1000, b=0, c=0)
+        self.failureResultOf(store.open_writer(OTHER, 10), WriteDenied)
+
     def test_a_size_that_cannot_fit_is_refused_before_anything_is_written(self):
         store = self.started()
         self.failureResultOf(store.open_writer(IMAGE, 1 << 62), StoreFull)
@@ -376,7 +392,7 @@ class ReaderTests(FileCase):
         self.assertNoResult(fetching)
         self.pool.release_all()
         self.assertIsNone(self.successResultOf(fetching))
-        self.assertEqual(advised, [(10, MIB - 5)])
+        self.assertEqual(advised, [(10, 2 * (MIB - 5))])
         self.assertEqual((read[0], read[-1]), (10, MIB + 4))
 
     def test_short_reads_are_continued(self):
