@@ -1,12 +1,11 @@
 """The images a metadata case is measured over: made, counted, and where their last page begins."""
 
-import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from bench.load import drive
+from bench.report import say
 from bench.wire import Target, WireError
 
 PAGE = 20
@@ -59,39 +58,58 @@ def walk(target: Target, limit: int = WALK) -> Iterator[list[dict[str, Any]]]:
     raise WireError(f"{target.name}: more than {_PAGES} pages")
 
 
+def is_whole(image: dict[str, Any]) -> bool:
+    """Tell whether an image has everything that it was created with."""
+    return set(image["tags"]) >= set(TAGS) and PROPERTIES.items() <= image.items()
+
+
 def seed(target: Target, count: int) -> dict[str, int]:
     """Top the target up to ``count`` images named seed-000000 and so on.
 
-    A service that refuses some under load is asked again, more gently.
+    A service that refuses some under load is asked again, more gently; what it left half made is
+    deleted.
 
     :return: what went wrong, by kind.
     :raises WireError: when some could not be made at all.
     """
     names = [f"seed-{i:06d}" for i in range(count)]
-    have = _seeds(target)
     refused: dict[str, int] = {}
     for concurrency in (4, 4, 1, 1):
+        have, spoilt = _seeds(target)
+        _delete(target, spoilt)
         missing = [name for name in names if name not in have]
         if not missing:
-            break
+            return refused
         requests = ((target.request("POST", "/v2/images", image_body(n)), n) for n in missing)
-        figures, replies = drive(target, requests, concurrency, 3600, (201,))
-        have.update((r.key, json.loads(r.body)["id"]) for r in replies if r.status == 201)
+        figures, _ = drive(target, requests, concurrency, 3600, (201,))
         for what, times in figures["bad"].items():
             refused[what] = refused.get(what, 0) + times
-    if not have.keys() >= set(names):
+    have, spoilt = _seeds(target)
+    if spoilt or not have.keys() >= set(names):
         raise WireError(f"{target.name}: {count} images could not be made: {refused}")
     return refused
 
 
-def _seeds(target: Target) -> dict[str, str]:
-    """Return the seeded images there are, name -> id."""
-    return {
-        i["name"]: i["id"]
-        for page in walk(target)
-        for i in page
-        if (i["name"] or "").startswith("seed-")
-    }
+def _seeds(target: Target) -> tuple[dict[str, str], list[str]]:
+    """Return the seeded images, name -> id, and the ids of those half made or made twice."""
+    whole: dict[str, str] = {}
+    spoilt = []
+    for page in walk(target):
+        for image in page:
+            name = image["name"] or ""
+            if name.startswith("seed-"):
+                if name in whole or not is_whole(image):
+                    spoilt.append(image["id"])
+                else:
+                    whole[name] = image["id"]
+    return whole, spoilt
+
+
+def _delete(target: Target, ids: list[str]) -> None:
+    requests = ((target.request("DELETE", f"/v2/images/{image}"), None) for image in ids)
+    figures, _ = drive(target, requests, 1, 3600, (204, 404))
+    if figures["bad"]:
+        say(f"{target.name}: some images were not deleted: {figures['bad']}")
 
 
 def survey(target: Target) -> Catalogue:
@@ -113,11 +131,8 @@ def survey(target: Target) -> Catalogue:
 
 def clean(target: Target) -> None:
     """Delete the seeded images."""
-    ids = sorted(_seeds(target).values())
-    requests = ((target.request("DELETE", f"/v2/images/{i}"), None) for i in ids)
-    figures, _ = drive(target, requests, 1, 3600, (204, 404))
-    if figures["bad"]:
-        print(f"{target.name}: some seeds were not deleted: {figures['bad']}", file=sys.stderr)
+    whole, spoilt = _seeds(target)
+    _delete(target, [*whole.values(), *spoilt])
 
 
 def strided(catalogue: Catalogue) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ only rows of images whose name begins with ``bench-fill-`` and whose owner is ``
 """
 
 import argparse
+import ipaddress
 import sqlite3
 import sys
 import time
@@ -14,7 +15,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from bench.catalogue import PROPERTIES, TAGS
 from bench.report import say
@@ -50,6 +51,13 @@ class FillError(Exception):
     """The database cannot be filled: the message says why, without its URL's password."""
 
 
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class Database:
     """A connection by URL, with the few differences between the three kinds."""
 
@@ -60,25 +68,23 @@ class Database:
         """
         parts = urlsplit(url)
         self.kind = parts.scheme.partition("+")[0]
-        if parts.hostname not in (None, "localhost", "::1") and not (
-            parts.hostname or ""
-        ).startswith("127."):
-            raise FillError(f"--database: only a database on this machine, not {parts.hostname}")
+        host = parts.hostname or "localhost"
+        if not _is_here(host):
+            raise FillError(f"--database: only a database on this machine, not {host}")
         self.mark = "?" if self.kind == "sqlite" else "%s"
-        name = unquote(parts.path[1:])
         account = unquote(parts.username or ""), unquote(parts.password or "")
         try:
-            self.connection = self._connect(name, parts.hostname, parts.port, *account)
+            self.connection = self._connect(unquote(parts.path[1:]), host, parts.port, *account)
+        except FillError:
+            raise
         except ImportError as e:
             raise FillError(f"--database: {e.name} is not installed") from None
-        except (OSError, sqlite3.Error) as e:
-            raise FillError(f"--database: {e}") from None
+        except Exception as e:  # each driver has errors of its own
+            raise FillError(f"--database: {type(e).__name__}: {e}") from None
 
-    def _connect(
-        self, name: str, host: str | None, port: int | None, user: str, password: str
-    ) -> Any:
+    def _connect(self, name: str, host: str, port: int | None, user: str, password: str) -> Any:
         if self.kind == "sqlite":
-            connection = sqlite3.connect(f"file:{name}?mode=rw", timeout=60, uri=True)
+            connection = sqlite3.connect(f"file:{quote(name)}?mode=rw", timeout=60, uri=True)
             connection.execute("PRAGMA foreign_keys = ON")
             return connection
         if self.kind == "postgresql":
@@ -91,7 +97,7 @@ class Database:
             import pymysql
 
             return pymysql.connect(
-                host=host or "localhost",
+                host=host,
                 port=port or 3306,
                 user=user or None,
                 password=password,

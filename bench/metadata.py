@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from bench.catalogue import PAGE, PROPERTIES, TAGS, Catalogue, image_body, strided, walk
+from bench.catalogue import PAGE, Catalogue, image_body, is_whole, strided, walk
 from bench.load import Request, drive
 from bench.report import Record
 from bench.stats import Figures, turned
@@ -62,8 +62,7 @@ def _is_last_page(key: Any, body: bytes) -> bool:
 
 def _is_image(key: Any, body: bytes) -> bool:
     image = json.loads(body)
-    whole = set(image["tags"]) >= set(TAGS) and PROPERTIES.items() <= image.items()
-    return bool(whole and image["id"] == key)
+    return bool(image["id"] == key and is_whole(image))
 
 
 def _is_found(key: Any, body: bytes) -> bool:
