@@ -135,6 +135,14 @@ def test_the_newer_form_refuses(item: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("op", "word"), [("move", "not supported"), ("put", "unknown"), (None, "missing")]
+)
+def test_an_operation_that_others_know_is_told_from_a_wrong_one(op: str | None, word: str) -> None:
+    with pytest.raises(Invalid, match=word):
+        parse_v21([{"op": op, "path": "/a", "value": 1}])
+
+
+@pytest.mark.parametrize(
     "item",
     [
         {"value": 1},
@@ -155,8 +163,8 @@ def test_the_older_form_refuses(item: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "", "a", "/", "//", "/a/", "//a", "/a//b", "/a~", "/a~2b", "/~", "/a/b", "/tags/-",
-        "/tags/0", "/tags/one", "/locations/0/url", "/locations//0",
+        "", "a", "name", "xname", "/", "//", "/a/", "//a", "/a//b", "/a~", "/a~2b", "/~", "/a/b",
+        "/tags/-", "/tags/0", "/tags/one", "/locations/0/url", "/locations//0",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("op", ["add", "replace", "remove"])
@@ -296,6 +304,12 @@ def test_formats_are_fixed_once_there_is_data(field: str, status: str) -> None:
             patched(change, image=image)
 
 
+@pytest.mark.parametrize("status", [SAVING, ACTIVE, DEACTIVATED])
+def test_other_fields_change_in_any_state(status: str) -> None:
+    changed = patched(swap("/name", "new"), add("/p", "1"), image=an_image(status=status))
+    assert (changed.name, changed.properties["p"], changed.status) == ("new", "1", status)
+
+
 @pytest.mark.parametrize("write", [add, swap])
 def test_only_an_administrator_gives_an_image_away(write: Any) -> None:
     with pytest.raises(Forbidden, match="owner"):
@@ -312,6 +326,11 @@ def test_locations_are_out_of_reach(change: dict[str, Any], shown: bool) -> None
     image = an_image(locations=[Location("file:///x")])
     with pytest.raises(Forbidden, match="(?i)locations"):
         patched(change, image=image, is_admin=True, show_multiple_locations=shown)
+
+
+def test_the_refusal_names_the_option() -> None:
+    with pytest.raises(Forbidden, match="show_multiple_locations"):
+        patched(drop("/locations/0"))
 
 
 def test_the_property_quota_counts_when_names_are_added() -> None:

@@ -188,6 +188,31 @@ def test_custom_properties_of_the_operator() -> None:
             create(body, validator=CUSTOM)
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"id": "x"}, "'id' must be a UUID."),
+        ({"kernel_id": "x"}, "'kernel_id' must match ^k."),
+        ({"arch": "x"}, "'arch' breaks the rule minLength: a string of length 1 was given."),
+        ({"name": 1}, "'name' must be of type null or string, not the number 1."),
+        (
+            {"name": "x" * 256},
+            "'name' must be a string of length 255 at most, not a string of length 256.",
+        ),
+        ({"disk_format": "iso"}, "'disk_format' must be one of null, raw, not 'iso'."),
+        (
+            {"disk_format": ["iso"]},
+            "'disk_format' must be of type null or string, not a list of length 1.",
+        ),
+        ({"min_ram": -1}, "'min_ram' must be from 0 to 2147483647, not the number -1."),
+    ],
+)
+def test_what_a_refusal_says(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        CUSTOM.validate_fields(fields)
+    assert caught.value.message == PREFIX + words
+
+
 def test_required_properties_are_not_asked_of_a_change() -> None:
     CUSTOM.validate_fields({"name": "x"})
     with pytest.raises(Invalid, match="kernel_id"):
