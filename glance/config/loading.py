@@ -19,7 +19,7 @@ from oslo_config import cfg
 
 from glance.config import cli
 from glance.config.files import FileIndex, conf_files, whole
-from glance.config.options import store
+from glance.config.options import general, store
 from glance.config.programs import PROGRAMS, Program, find_defaults, state_home
 from glance.config.valuetypes import describe
 from glance.domain.errors import ConfigError
@@ -51,14 +51,13 @@ class Loaded:
     warnings: tuple[str, ...] = ()
     _values: _Values | None = field(default=None, repr=False, compare=False)
 
-    def add_section(self, group: str, opts: Sequence[cfg.Opt], shared: str | None = None) -> None:
+    def add_section(self, group: str, opts: Sequence[cfg.Opt]) -> None:
         """Declare a section that came to light after loading, such as a store's, and check it.
 
-        :param shared: a section whose values count where ``group`` leaves an option unset.
         :raises ConfigError: a value is wrong.
         """
         assert self._values is not None
-        self._values.add_section(group, opts, shared)
+        self._values.add_section(group, opts)
 
 
 def load(
@@ -131,17 +130,9 @@ class _Values:
                 except ValueError:
                     raise self.error("DEFAULT", opt, f"it must be {describe(opt)}") from None
 
-    def add_section(self, group: str, opts: Sequence[cfg.Opt], shared: str | None = None) -> None:
+    def add_section(self, group: str, opts: Sequence[cfg.Opt]) -> None:
         """See :meth:`Loaded.add_section`."""
         self.conf.register_opts(opts, group=group)
-        if shared is not None:
-            self.conf.register_opts(opts, group=shared)
-            for opt in opts:
-                if self.is_set(shared, opt):
-                    self.check(shared, opt)
-                    # A default of one section may not be a template of another's values.
-                    value = _plain(self.conf[shared][opt.dest])
-                    self.conf.set_default(opt.dest, value, group=group)
         self.check_all((group, opt) for opt in opts)
 
     def check_all(self, declared: Iterable[tuple[str, cfg.Opt]]) -> None:
@@ -170,10 +161,6 @@ class _Values:
         if value is None and opt.default is not None:
             raise self.error(group, opt, f"it is empty but must be {describe(opt)}")
         return value
-
-    def is_set(self, group: str, opt: cfg.Opt) -> bool:
-        """Tell whether anything but a default decides an option's value."""
-        return self.origin(group, opt) is not None
 
     def origin(self, group: str, opt: cfg.Opt) -> tuple[str, Any] | None:
         """Return where an option's value comes from and its text; None for a default."""
@@ -236,20 +223,13 @@ def _parse(
 
 def _state_dir(values: _Values) -> Path:
     """Work out the state directory."""
-    opt = next(opt for opt in _general() if opt.dest == "state_dir")
+    opt = next(opt for opt in general.OPTIONS["DEFAULT"] if opt.dest == "state_dir")
     given = values.check("DEFAULT", opt)
     path = Path(given).expanduser() if given else state_home()
     if "?" in str(path):
         # It would begin the query part of the database's URL.
         raise values.error("DEFAULT", opt, "the path must not contain a question mark")
     return path.absolute()
-
-
-def _general() -> Sequence[cfg.Opt]:
-    """Return the options of ``[DEFAULT]`` that every program has."""
-    from glance.config.options import general
-
-    return general.OPTIONS["DEFAULT"]
 
 
 def _embed(conf: cfg.ConfigOpts, program: Program, state_dir: Path) -> None:
@@ -269,11 +249,7 @@ def _embed(conf: cfg.ConfigOpts, program: Program, state_dir: Path) -> None:
 
 def _plain(value: Any) -> Any:
     """Protect dollar signs from being taken for references to other options."""
-    if isinstance(value, str):
-        return value.replace("$", "$$")
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value
+    return value.replace("$", "$$") if isinstance(value, str) else value
 
 
 def _check_together(values: _Values, program: Program) -> None:
@@ -310,8 +286,13 @@ def _add_stores(values: _Values, program: Program) -> None:
     backends = declared.get(("DEFAULT", "enabled_backends"))
     if backends is None:
         return
-    taken = {group for group, _ in declared} | {name for _, name in declared} | {"backend_defaults"}
-    for store_id, driver in (values.conf.enabled_backends or {}).items():
+    # A section of the name of an option of [DEFAULT] would hide that option.
+    taken = {"backend_defaults"} | {group for group, _ in declared}
+    taken |= {name for group, name in declared if group == "DEFAULT"}
+    stores = values.conf.enabled_backends or {}
+    if "file" in stores.values():
+        values.add_section("backend_defaults", store.backend_options() + store.file_options())
+    for store_id, driver in stores.items():
         if store_id in taken or store_id.startswith(RESERVED_STORES):
             raise values.error(
                 "DEFAULT",
@@ -321,4 +302,4 @@ def _add_stores(values: _Values, program: Program) -> None:
         opts = store.backend_options()
         if driver == "file":
             opts += store.file_options()
-        values.add_section(store_id, opts, shared="backend_defaults")
+        values.add_section(store_id, opts)
