@@ -1,0 +1,438 @@
+"""The HTTP channel, byte by byte over an in-memory transport and by a clock that the test turns."""
+
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
+
+from glance.api.streaming import (
+    LINGER_IDLE,
+    LINGER_TIME,
+    READ_SIZE,
+    StreamingSite,
+)
+from glance.domain.errors import Invalid
+from tests.unit.api.doubles import CountingPool
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+TIMEOUT = 60.0
+LIMIT = 100
+UPLOAD = b"/data"
+
+
+@implementer(ITCPTransport)
+class TCPTransport(StringTransport):
+    """What a plain socket offers beyond the interface: a size for its reads."""
+
+    bufferSize = 65536
+
+    def setTcpNoDelay(self, enabled):
+        pass
+
+
+class Recorder(Resource):
+    """Keeps every request; answers none by itself but those that a test asks it to."""
+
+    isLeaf = True
+
+    def __init__(self):
+        super().__init__()
+        self.requests = []
+        self.refuse = None
+
+    def render(self, request):
+        self.requests.append(request)
+        if self.refuse is not None:
+            return answer(request, self.refuse)
+        return NOT_DONE_YET
+
+
+def answer(request, code=200, text=b"ok"):
+    request.setResponseCode(code)
+    request.setHeader(b"content-length", b"%d" % len(text))
+    request.write(text)
+    request.finish()
+    return NOT_DONE_YET
+
+
+def head(method=b"PUT", path=UPLOAD, *headers, version=b"HTTP/1.1"):
+    lines = [b"%s %s %s" % (method, path, version), b"Host: x", *headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def chunk(data):
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+class ChannelCase(SynchronousTestCase):
+    timeout_of_site = TIMEOUT
+
+    def setUp(self):
+        self.reactor = MemoryReactorClock()
+        self.resource = Recorder()
+        self.logged = []
+        self.site = StreamingSite(
+            self.resource,
+            self.reactor,
+            streams=lambda method, uri: method == b"PUT" and uri == UPLOAD,
+            refuse_body=lambda request: answer(request, 413, b"too much"),
+            body_limit=LIMIT,
+            timeout=self.timeout_of_site,
+            max_header=1000,
+            log=self.logged.append,
+        )
+        self.site.buffers = self.pool = CountingPool()
+        self.connect()
+
+    def connect(self, transport=None):
+        self.transport = transport or StringTransport()
+        self.channel = self.site.buildProtocol(None)
+        self.channel.makeConnection(self.transport)
+
+    def send(self, *data):
+        for piece in data:
+            self.channel.dataReceived(piece)
+
+    def sent(self):
+        value = self.transport.value()
+        self.transport.clear()
+        return value
+
+    def lose(self):
+        self.channel.connectionLost(Failure(ConnectionLost()))
+
+    @property
+    def request(self):
+        return self.resource.requests[-1]
+
+    def drain(self, body):
+        """Read what has come of a body; return it, and whether its end was reached."""
+        data = bytearray()
+        while True:
+            reading = body.next()
+            if not reading.called:
+                reading.addErrback(lambda f: None)
+                return bytes(data), False
+            buffer = self.successResultOf(reading)
+            if buffer is None:
+                return bytes(data), True
+            data += buffer.data
+            body.release(buffer)
+
+
+class TestDispatch(ChannelCase):
+    def test_streaming_request_is_dispatched_before_its_body(self):
+        self.send(head(b"PUT", UPLOAD, b"Content-Length: 5"))
+        self.assertEqual(self.request.body.length, 5)
+        self.assertEqual((self.request.method, self.request.path), (b"PUT", UPLOAD))
+        self.assertTrue(self.request.body_pending)
+        self.send(b"he", b"llo")
+        self.assertEqual(self.drain(self.request.streaming_body()), (b"hello", True))
+        self.assertFalse(self.request.body_pending)
+
+    def test_chunked_body_streams_without_a_length(self):
+        self.send(head(b"PUT", UPLOAD, b"Transfer-Encoding: chunked"), chunk(b"hel"), chunk(b"lo"))
+        self.assertIsNone(self.request.body.length)
+        self.send(b"0\r\n\r\n")
+        self.assertEqual(self.drain(self.request.streaming_body()), (b"hello", True))
+
+    def test_body_arriving_a_byte_at_a_time(self):
+        for byte in head(b"PUT", UPLOAD, b"Transfer-Encoding: chunked") + chunk(b"hello"):
+            self.send(bytes([byte]))
+        self.send(b"0\r\n\r\n")
+        self.assertEqual(self.drain(self.request.streaming_body()), (b"hello", True))
+
+    def test_empty_body_is_a_stream_that_has_ended(self):
+        for headers in ([b"Content-Length: 0"], []):
+            self.connect()
+            self.send(head(b"PUT", UPLOAD, *headers))
+            self.assertFalse(self.request.body_pending)
+            self.assertEqual(self.drain(self.request.streaming_body()), (b"", True))
+
+    def test_other_requests_are_dispatched_with_their_body(self):
+        self.send(head(b"POST", b"/json?a=b", b"Content-Length: 5"), b"he")
+        self.assertEqual(self.resource.requests, [])
+        self.send(b"llo")
+        self.assertEqual(self.request.content.read(), b"hello")
+        self.assertEqual(self.request.args, {b"a": [b"b"]})
+
+    def test_next_request_on_the_connection_is_served(self):
+        self.send(head(b"PUT", UPLOAD, b"Content-Length: 2"), b"hi" + head(b"GET", b"/next"))
+        self.assertEqual(len(self.resource.requests), 1)
+        answer(self.request)
+        self.assertNotIn(b"close", self.sent())
+        self.assertEqual(self.request.uri, b"/next")
+        answer(self.request)
+        self.assertFalse(self.transport.disconnecting)
+        self.assertEqual([r.uri for r in self.logged], [UPLOAD, b"/next"])
+
+    def test_memory_of_a_body_that_nobody_read_comes_back(self):
+        self.send(head(b"PUT", UPLOAD, b"Content-Length: 2"), b"hi")
+        answer(self.request)
+        self.assertEqual(self.pool.out, [])
+
+    def test_header_beyond_the_limit_is_refused(self):
+        self.send(head(b"GET", b"/", b"X: " + b"x" * 1000))
+        self.assertTrue(self.sent().startswith(b"HTTP/1.1 400"))
+        self.assertEqual(self.resource.requests, [])
+        self.assertTrue(self.transport.disconnecting)
+
+
+class TestBodyLimit(ChannelCase):
+    def assertRefused(self):
+        told = self.sent()
+        self.assertTrue(told.startswith(b"HTTP/1.1 413"), told)
+        self.assertIn(b"Connection: close", told)
+        self.assertEqual(self.resource.requests, [])
+
+    def test_declared_length(self):
+        self.send(head(b"POST", b"/json", b"Content-Length: %d" % (LIMIT + 1)))
+        self.assertRefused()
+
+    def test_refusal_is_not_preceded_by_an_invitation(self):
+        expect = b"Expect: 100-continue"
+        self.send(head(b"POST", b"/json", b"Content-Length: %d" % (LIMIT + 1), expect))
+        self.assertRefused()
+
+    def test_chunked(self):
+        self.send(head(b"POST", b"/json", b"Transfer-Encoding: chunked"), chunk(bytes(LIMIT)))
+        self.assertEqual(self.sent(), b"")
+        self.send(chunk(b"x"))
+        self.assertRefused()
+        self.send(chunk(b"x" * LIMIT), b"0\r\n\r\n")
+        self.assertEqual(self.sent(), b"")
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_limit_itself_is_allowed(self):
+        self.send(head(b"POST", b"/json", b"Content-Length: %d" % LIMIT), bytes(LIMIT))
+        self.assertEqual(len(self.request.content.read()), LIMIT)
+
+    def test_streaming_bodies_have_no_limit_here(self):
+        self.send(head(b"PUT", UPLOAD, b"Content-Length: %d" % (LIMIT + 1)), bytes(LIMIT + 1))
+        self.assertEqual(self.drain(self.request.body), (bytes(LIMIT + 1), True))
+
+
+class TestContinue(ChannelCase):
+    EXPECTING = head(b"PUT", UPLOAD, b"Content-Length: 5", b"Expect: 100-continue")
+
+    def test_sent_when_the_body_is_read_and_only_then(self):
+        self.send(self.EXPECTING)
+        self.assertEqual(self.sent(), b"")
+        self.request.body.next().addErrback(lambda f: None)
+        self.assertEqual(self.sent(), CONTINUE)
+        self.send(b"hello")
+        answer(self.request)
+        self.assertTrue(self.sent().startswith(b"HTTP/1.1 200"))
+
+    def test_sent_at_once_when_the_body_was_read_at_once(self):
+        def read(request):
+            request.streaming_body().next().addErrback(lambda f: None)
+            return NOT_DONE_YET
+
+        self.resource.render = read
+        self.send(self.EXPECTING)
+        self.assertEqual(self.sent(), CONTINUE)
+
+    def test_never_sent_after_an_answer_given_at_once(self):
+        self.resource.refuse = 404
+        self.send(self.EXPECTING)
+        told = self.sent()
+        self.assertTrue(told.startswith(b"HTTP/1.1 404"))
+        self.assertNotIn(b"100 Continue", told)
+
+    def test_never_sent_after_an_answer_given_later(self):
+        self.send(self.EXPECTING)
+        answer(self.request, 409)
+        self.assertTrue(self.sent().startswith(b"HTTP/1.1 409"))
+
+    def test_sent_at_once_for_bodies_that_do_not_stream(self):
+        self.send(head(b"POST", b"/json", b"Content-Length: 5", b"Expect: 100-continue"))
+        self.assertEqual(self.sent(), CONTINUE)
+
+    def test_not_sent_to_an_old_client(self):
+        headers = [b"Content-Length: 5", b"Expect: 100-continue"]
+        self.send(head(b"PUT", UPLOAD, *headers, version=b"HTTP/1.0"))
+        self.request.body.next().addErrback(lambda f: None)
+        self.assertEqual(self.sent(), b"")
+
+    def test_next_request_begins_anew(self):
+        self.send(self.EXPECTING)
+        self.request.body.next().addErrback(lambda f: None)
+        self.send(b"hello")
+        answer(self.request)
+        self.sent()
+        self.send(self.EXPECTING)
+        self.assertEqual(self.sent(), b"")
+        self.request.body.next().addErrback(lambda f: None)
+        self.assertEqual(self.sent(), CONTINUE)
+
+
+class TestLingering(ChannelCase):
+    def refuse(self):
+        self.resource.refuse = 409
+        self.send(head(b"PUT", UPLOAD, b"Content-Length: 1000"))
+
+    def test_early_answer_announces_the_end_of_the_connection(self):
+        self.refuse()
+        told = self.sent()
+        self.assertTrue(told.startswith(b"HTTP/1.1 409"))
+        self.assertIn(b"Connection: close", told)
+        self.assertFalse(self.transport.disconnecting)
+
+    def test_closes_when_the_body_has_ended(self):
+        self.refuse()
+        self.send(bytes(999))
+        self.assertFalse(self.transport.disconnecting)
+        self.send(b"x")
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_what_follows_the_body_is_not_served(self):
+        self.refuse()
+        self.send(bytes(1000) + head(b"GET", b"/next"))
+        self.assertEqual(len(self.resource.requests), 1)
+
+    def test_keeps_none_of_it(self):
+        self.refuse()
+        self.send(bytes(900))
+        self.assertEqual(self.pool.most, 0)
+
+    def test_silence_ends_it(self):
+        self.refuse()
+        self.reactor.advance(LINGER_IDLE - 0.1)
+        self.assertFalse(self.transport.disconnecting)
+        self.send(b"x")
+        self.reactor.advance(LINGER_IDLE - 0.1)
+        self.assertFalse(self.transport.disconnecting)
+        self.reactor.advance(0.2)
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_talking_on_and_on_ends_it_too(self):
+        self.refuse()
+        for _ in range(int(LINGER_TIME)):
+            self.assertFalse(self.transport.disconnected)
+            self.reactor.advance(1)
+            self.send(b"x")
+        self.assertTrue(self.transport.disconnected)
+
+    def test_lost_connection_leaves_no_timer(self):
+        self.refuse()
+        self.lose()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_body_that_was_paused_flows_on_to_its_end(self):
+        self.send(head(b"PUT", UPLOAD, b"Transfer-Encoding: chunked"))
+        self.channel.pause()
+        self.assertEqual(self.transport.producerState, "paused")
+        answer(self.request, 413)
+        self.assertEqual(self.transport.producerState, "producing")
+        self.send(chunk(b"more"), b"0\r\n\r\n")
+        self.assertTrue(self.transport.disconnecting)
+
+
+class TestFlow(ChannelCase):
+    def begin(self, transport=None):
+        self.connect(transport)
+        self.send(head(b"PUT", UPLOAD, b"Content-Length: 1000"))
+
+    def test_pause_and_resume_reach_the_transport(self):
+        self.begin()
+        self.channel.pause()
+        self.assertEqual(self.transport.producerState, "paused")
+        self.channel.resume()
+        self.assertEqual(self.transport.producerState, "producing")
+
+    def test_room_to_write_does_not_undo_the_pause(self):
+        self.begin()
+        self.channel.pause()
+        self.channel.pauseProducing()
+        self.channel.resumeProducing()
+        self.assertEqual(self.transport.producerState, "paused")
+
+    def test_body_waits_for_a_transport_that_cannot_write(self):
+        self.begin()
+        self.channel.pause()
+        self.channel.pauseProducing()
+        self.channel.resume()
+        self.assertEqual(self.transport.producerState, "paused")
+        self.channel.resumeProducing()
+        self.assertEqual(self.transport.producerState, "producing")
+
+    def test_silent_client_is_timed_out(self):
+        self.begin()
+        self.reactor.advance(TIMEOUT - 1)
+        self.send(b"x")
+        self.reactor.advance(TIMEOUT - 1)
+        self.assertFalse(self.transport.disconnecting)
+        self.reactor.advance(2)
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_client_that_we_paused_is_not_timed_out(self):
+        self.begin()
+        self.channel.pause()
+        self.reactor.advance(10 * TIMEOUT)
+        self.assertFalse(self.transport.disconnecting)
+        self.channel.resume()
+        self.reactor.advance(TIMEOUT - 1)
+        self.assertFalse(self.transport.disconnecting)
+        self.reactor.advance(2)
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_client_is_not_timed_out_while_we_work_on_what_it_sent(self):
+        self.begin()
+        self.send(bytes(1000))
+        self.reactor.advance(10 * TIMEOUT)
+        self.assertFalse(self.transport.disconnecting)
+
+    def test_nor_when_the_end_of_the_body_arrived_while_it_was_paused(self):
+        self.begin()
+        self.channel.pause()
+        self.send(bytes(1000))
+        self.channel.resume()
+        self.reactor.advance(10 * TIMEOUT)
+        self.assertFalse(self.transport.disconnecting)
+        answer(self.request)
+        self.reactor.advance(TIMEOUT - 1)
+        self.assertFalse(self.transport.disconnecting)
+        self.reactor.advance(2)
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_large_reads_for_long_bodies_only(self):
+        self.begin(TCPTransport())
+        self.assertEqual(self.transport.bufferSize, READ_SIZE)
+        self.send(bytes(1000))
+        self.assertEqual(self.transport.bufferSize, TCPTransport.bufferSize)
+
+
+class TestBreakingOff(ChannelCase):
+    def test_lost_connection_fails_the_body(self):
+        self.send(head(b"PUT", UPLOAD, b"Content-Length: 1000"), b"x")
+        waiting = self.request.body.next()
+        self.lose()
+        self.failureResultOf(waiting, Invalid)
+        self.assertEqual(self.pool.out, [])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_lost_connection_after_the_body_leaves_it_readable(self):
+        self.send(head(b"PUT", UPLOAD, b"Content-Length: 5"), b"hello")
+        self.lose()
+        self.assertEqual(self.drain(self.request.body), (b"hello", True))
+
+    def test_chunks_that_make_no_sense_are_refused_and_fail_the_body(self):
+        self.send(head(b"PUT", UPLOAD, b"Transfer-Encoding: chunked"), chunk(b"hello"))
+        body = self.request.body
+        self.send(b"nonsense\r\n")
+        self.assertTrue(self.sent().startswith(b"HTTP/1.1 400"))
+        self.assertTrue(self.transport.disconnecting)
+        self.lose()
+        self.failureResultOf(body.next(), Invalid)
+
+    def test_two_lengths_are_refused(self):
+        for second in (b"Content-Length: 6", b"Transfer-Encoding: chunked"):
+            self.connect()
+            self.send(head(b"PUT", UPLOAD, b"Content-Length: 5", second))
+            self.assertTrue(self.sent().startswith(b"HTTP/1.1 400"))
+            self.assertEqual(self.resource.requests, [])
