@@ -34,6 +34,9 @@ READ_SIZE = 256 * 1024
 LINGER_TIME = 30.0
 LINGER_IDLE = 5.0
 
+#: Bytes that a request's line and headers may have in all, unless one line may have more.
+MAX_HEAD = 64 * 1024
+
 
 class _NoContent(BytesIO):
     """Stands where ``twisted.web`` expects the gathered body of a request whose body streams."""
@@ -154,7 +157,8 @@ class StreamingChannel(HTTPChannel):
         """Take more of the body."""
         if self._paused_by_body:
             self._paused_by_body = False
-            self.setTimeout(self.timeOut)
+            if not self._handlingRequest:
+                self.setTimeout(self.site.timeOut)
             if not self._waitingForTransport:
                 self._networkProducer.resumeProducing()
 
@@ -188,7 +192,13 @@ class StreamingChannel(HTTPChannel):
         if self._lingering:
             self.loseConnection()
         else:
+            # The clock may stand still just now; it goes on with the next request.
+            self._savedTimeOut = self.site.timeOut
             super().allContentReceived()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a line of the head that is too long, in so many words."""
+        self._respondToBadRequestAndDisconnect()
 
     # Answers that come before the body's end.
 
@@ -230,7 +240,7 @@ class StreamingSite(Site):
     :param refuse_body: answers a request whose body exceeds the limit.
     :param body_limit: most bytes of a body that does not stream.
     :param timeout: seconds without a byte after which a connection is closed.
-    :param max_header: most bytes of a request's line and headers.
+    :param max_header: most bytes of a request's line, and of each header.
     """
 
     requestFactory = StreamingRequest
@@ -248,7 +258,9 @@ class StreamingSite(Site):
         max_header: int,
         log: Callable[[StreamingRequest], None] | None = None,
     ) -> None:
-        super().__init__(resource, requestFactory=StreamingRequest, timeout=timeout, reactor=reactor)
+        super().__init__(
+            resource, requestFactory=StreamingRequest, timeout=timeout, reactor=reactor
+        )
         self.streams = streams
         self.refuse_body = refuse_body
         self.body_limit = body_limit
@@ -259,7 +271,7 @@ class StreamingSite(Site):
     def protocol(self) -> StreamingChannel:  # type: ignore[override]
         """Make the protocol of one connection."""
         channel = StreamingChannel()
-        channel.totalHeadersSize = self._max_header
+        channel.totalHeadersSize = max(MAX_HEAD, self._max_header)
         channel.MAX_LENGTH = self._max_header
         return channel
 
