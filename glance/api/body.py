@@ -174,5 +174,3 @@ class RequestBody:
         if buffer is not None or self._at_end():
             waiting, self._waiting = self._waiting, None
             waiting.callback(buffer)
-
-

@@ -119,9 +119,7 @@ class ImageDataResource:
         if len(image.locations) < 2:
             return image.locations
         weights = {store.store_id: store.weight for store in self._stores.all()}
-        return sorted(
-            image.locations, key=lambda loc: -weights.get(_store_id(loc) or "", 0)
-        )
+        return sorted(image.locations, key=lambda loc: -weights.get(_store_id(loc) or "", 0))
 
 
 def _store_id(location: Location) -> str | None:

@@ -215,4 +215,3 @@ def _check_writable(context: RequestContext) -> None:
 def _media_type(headers: Headers) -> str:
     values = headers.getRawHeaders("Content-Type") or [""]
     return values[-1].partition(";")[0].strip().lower()
-

@@ -25,7 +25,6 @@ from glance.domain import correlation
 from glance.domain.errors import GlanceError, Invalid, Unavailable
 from glance.domain.requestid import request_id
 from glance.identity.authentication import IAuthenticator
-from glance.identity.context import RequestContext
 
 _log = Logger()
 
@@ -128,9 +127,7 @@ class Dispatcher:
 
         async def dispatch(request: StreamingRequest, **parts: str) -> bytes | None:
             try:
-                name = request_id(
-                    request.getHeader("X-Openstack-Request-ID"), self._max_request_id
-                )
+                name = request_id(request.getHeader("X-Openstack-Request-ID"), self._max_request_id)
                 request.setHeader(b"x-openstack-request-id", name.encode())
                 correlation.begin(correlation.Correlation(name))
                 if route.no_body and request.requestHeaders.hasHeader("Transfer-Encoding"):

@@ -125,7 +125,9 @@ class _KernelSender:
         start = self._cached
         length = min(STRETCH, self._end - start)
         self._fetching = self._reader.prefetch(start, length)
-        self._fetching.addCallbacks(self._fetched, self._fetch_failed, callbackArgs=(start + length,))
+        self._fetching.addCallbacks(
+            self._fetched, self._fetch_failed, callbackArgs=(start + length,)
+        )
 
     def _fetched(self, _: None, end: int) -> None:
         self._fetching = None

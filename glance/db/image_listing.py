@@ -8,11 +8,26 @@ statements at most, whatever its length: the marker, the images, and all that be
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, false, func, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    String,
+    and_,
+    bindparam,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from glance.db.images import COLUMNS, thd_fill
+from glance.db.prepared import Prepared
 from glance.db.tables import image_members, image_properties, image_tags, images
 from glance.domain.errors import Invalid
 from glance.domain.image import COMMUNITY, KILLED, PUBLIC, SHARED, Image
@@ -35,6 +50,9 @@ _MISSING: dict[str, Any] = {
 }  # fmt: skip
 
 
+Condition = ColumnElement[bool]
+
+
 def thd_list(connection: Connection, query: ListQuery, viewer: Viewer) -> list[Image]:
     """Read one page of the images that a viewer sees, whole.
 
@@ -42,69 +60,151 @@ def thd_list(connection: Connection, query: ListQuery, viewer: Viewer) -> list[I
     """
     if not query.limit:
         return []
-    statement = (
-        select(*COLUMNS)
-        .where(_i.deleted == false(), _i.os_hidden == query.os_hidden, _i.status != KILLED)
-        .where(*_seen(query, viewer))
-        .where(*(_condition(f) for f in query.filters))
-        .order_by(*_order(query.sort))
-        .limit(query.limit)
-    )
+    shape = _shape(query, viewer)
+    values = _values(query, viewer)
     if query.marker is not None:
-        statement = statement.where(_thd_after_marker(connection, query, viewer))
-    page = [Image(*row) for row in connection.execute(statement)]
+        place = _marker_statement(shape).thd_rows(connection, {**values, "marker": query.marker})
+        if not place:
+            raise Invalid(f"The marker {query.marker!r} is not an image that you can see.")
+        values |= {f"k{n}": value for n, value in enumerate(place[0])}
+    page = [Image(*row) for row in _page_statement(shape).thd_rows(connection, values)]
     thd_fill(connection, page)
     return page
 
 
-def _shared_with(viewer: Viewer, member_status: str | None) -> ColumnElement[bool]:
-    m = image_members.c
-    mine = select(m.image_id).where(m.member == viewer.project_id, m.deleted == false())
-    if member_status not in (None, "all"):
-        mine = mine.where(m.status == member_status)
-    return and_(_i.visibility == SHARED, _i.id.in_(mine))
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """All of a query but its values: what decides the statement's words."""
+
+    sort: tuple[tuple[str, str], ...]
+    filters: tuple[tuple[Any, ...], ...]
+    visibility: str | None
+    member_status: str
+    is_admin: bool
+    has_project: bool
+    has_marker: bool
 
 
-def _visible(viewer: Viewer, member_status: str | None) -> list[ColumnElement[bool]]:
-    """Say which images a viewer may see at all."""
-    if viewer.is_admin:
-        return []
-    ways = [_i.visibility.in_((PUBLIC, COMMUNITY))]
+def _shape(query: ListQuery, viewer: Viewer) -> _Shape:
+    return _Shape(
+        query.sort,
+        tuple([_filter_shape(wanted) for wanted in query.filters]),
+        query.visibility,
+        query.member_status,
+        viewer.is_admin,
+        viewer.project_id is not None,
+        query.marker is not None,
+    )
+
+
+def _filter_shape(wanted: Filter) -> tuple[Any, ...]:
+    match wanted:
+        case Equals(column, _):
+            return (Equals, column)
+        case OneOf(column, values):
+            return (OneOf, column, len(values))
+        case Compare(column, op, _):
+            return (Compare, column, op)
+        case HasTag():
+            return (HasTag,)
+        case HasProperty():
+            return (HasProperty,)
+
+
+def _values(query: ListQuery, viewer: Viewer) -> dict[str, Any]:
+    """Name the values that a statement of the query's shape is run with."""
+    values: dict[str, Any] = {"limit": query.limit, "os_hidden": query.os_hidden}
     if viewer.project_id is not None:
-        ways += [_i.owner == viewer.project_id, _shared_with(viewer, member_status)]
+        values["project_id"] = viewer.project_id
+    for n, wanted in enumerate(query.filters):
+        match wanted:
+            case Equals(_, value) | Compare(_, _, value) | HasTag(value):
+                values[f"f{n}"] = value
+            case OneOf(_, several):
+                values |= {f"f{n}_{m}": value for m, value in enumerate(several)}
+            case HasProperty(name, value):
+                values |= {f"f{n}_name": name, f"f{n}_value": value}
+    return values
+
+
+@lru_cache(maxsize=256)
+def _page_statement(shape: _Shape) -> Prepared:
+    statement = (
+        select(*COLUMNS)
+        .where(_i.deleted == false(), _i.os_hidden == bindparam("os_hidden"))
+        .where(_i.status != KILLED, *_seen(shape))
+        .where(*(_condition(n, *wanted) for n, wanted in enumerate(shape.filters)))
+        .order_by(*_order(shape.sort))
+        .limit(bindparam("limit", type_=Integer))
+    )
+    if shape.has_marker:
+        statement = statement.where(_after(shape.sort))
+    return Prepared(statement)
+
+
+@lru_cache(maxsize=256)
+def _marker_statement(shape: _Shape) -> Prepared:
+    """Read the marker's place in the sort order."""
+    return Prepared(
+        select(*(_sortable(key) for key, _ in shape.sort))
+        .where(_i.id == bindparam("marker"), _i.deleted == false())
+        .where(*_visible(shape, "all"))
+    )
+
+
+def _project() -> Any:
+    return bindparam("project_id", type_=String)
+
+
+def _visible(shape: _Shape, member_status: str) -> list[Condition]:
+    """Say which images a viewer may see at all."""
+    if shape.is_admin:
+        return []
+    ways: list[Condition] = [_i.visibility.in_((PUBLIC, COMMUNITY))]
+    if shape.has_project:
+        m = image_members.c
+        shared = select(m.image_id).where(m.member == _project(), m.deleted == false())
+        if member_status != "all":
+            shared = shared.where(m.status == member_status)
+        ways += [
+            _i.owner == _project(),
+            and_(_i.visibility == SHARED, _i.id.in_(shared)),
+        ]
     return [or_(*ways)]
 
 
-def _seen(query: ListQuery, viewer: Viewer) -> list[ColumnElement[bool]]:
+def _seen(shape: _Shape) -> list[Condition]:
     """Say which images belong in this list."""
-    conditions = _visible(viewer, query.member_status)
-    if query.visibility is None:
+    conditions = _visible(shape, shape.member_status)
+    if shape.visibility is None:
         # Other projects' community images are found by who asks for them only.
-        if viewer.project_id is None:
-            conditions.append(_i.visibility != COMMUNITY)
-        else:
-            conditions.append(or_(_i.visibility != COMMUNITY, _i.owner == viewer.project_id))
-    elif query.visibility != "all":
-        conditions.append(_i.visibility == query.visibility)
+        ordinary: Condition = _i.visibility != COMMUNITY
+        conditions.append(or_(ordinary, _i.owner == _project()) if shape.has_project else ordinary)
+    elif shape.visibility != "all":
+        conditions.append(_i.visibility == shape.visibility)
     return conditions
 
 
-def _condition(wanted: Filter) -> ColumnElement[bool]:
-    match wanted:
-        case Equals(column, value):
-            return _i[column] == value
-        case OneOf(column, values):
-            return _i[column].in_(values)
-        case Compare(column, op, value):
-            return _COMPARE[op](_i[column], value)
-        case HasTag(tag):
-            t = image_tags.c
-            return _i.id.in_(select(t.image_id).where(t.value == tag, t.deleted == false()))
-        case HasProperty(name, value):
-            p = image_properties.c
-            return _i.id.in_(
-                select(p.image_id).where(p.name == name, p.value == value, p.deleted == false())
+def _condition(n: int, kind: type, *details: Any) -> Condition:
+    name = f"f{n}"
+    if kind is HasTag:
+        t = image_tags.c
+        tagged = select(t.image_id).where(t.value == bindparam(name), t.deleted == false())
+        return _i.id.in_(tagged)
+    if kind is HasProperty:
+        p = image_properties.c
+        return _i.id.in_(
+            select(p.image_id).where(
+                p.name == bindparam(f"{name}_name"),
+                p.value == bindparam(f"{name}_value"),
+                p.deleted == false(),
             )
+        )
+    column: ColumnElement[Any] = _i[details[0]]
+    if kind is OneOf:
+        return column.in_([bindparam(f"{name}_{m}", type_=String) for m in range(details[1])])
+    op = details[1] if kind is Compare else "eq"
+    return _COMPARE[op](column, bindparam(name, type_=column.type))
 
 
 _COMPARE: dict[str, Any] = {
@@ -129,31 +229,17 @@ def _order(sort: Sequence[tuple[str, str]]) -> list[ColumnElement[Any]]:
     ]
 
 
-def _thd_after_marker(
-    connection: Connection, query: ListQuery, viewer: Viewer
-) -> ColumnElement[bool]:
-    keys = [key for key, _ in query.sort]
-    row = connection.execute(
-        select(*(_sortable(key) for key in keys))
-        .where(_i.id == query.marker, _i.deleted == false())
-        .where(*_visible(viewer, None))
-    ).first()
-    if row is None:
-        raise Invalid(f"The marker {query.marker!r} is not an image that you can see.")
-    return after(query.sort, tuple(row))
-
-
-def after(sort: Sequence[tuple[str, str]], values: Sequence[Any]) -> ColumnElement[bool]:
-    """Say that an image comes after a place in a sort order.
+def _after(sort: Sequence[tuple[str, str]], n: int = 0) -> Condition:
+    """Say that an image comes after the marker, whose place is the values k0, k1, …
 
     :param sort: keys and directions, in order of weight; together they order every image.
-    :param values: the place, a value for each key.
     """
-    (key, direction), value = sort[0], values[0]
+    key, direction = sort[0]
     column = _sortable(key)
+    value: Any = bindparam(f"k{n}", type_=_i[key].type)
     beyond = column > value if direction == "asc" else column < value
     if len(sort) == 1:
         return beyond
     # Written so that the first key alone bounds the range: that is what an index can use.
     bound = column >= value if direction == "asc" else column <= value
-    return and_(bound, or_(beyond, after(sort[1:], values[1:])))
+    return and_(bound, or_(beyond, _after(sort[1:], n + 1)))

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
 from sqlalchemy import (
     Connection,
+    String,
     Text,
     and_,
     bindparam,
@@ -25,12 +27,14 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    type_coerce,
     union_all,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 
 from glance.db.columns import utcnow
+from glance.db.prepared import Prepared
 from glance.db.tables import (
     image_locations,
     image_members,
@@ -58,7 +62,12 @@ FIELDS = (
     "os_hash_algo", "os_hash_value", "created_at", "updated_at",
 )  # fmt: skip
 
-COLUMNS = [images.c[name] for name in FIELDS]
+#: What SELECT reads for them. The visibility is taken as the text it is: checking every row against
+#: the enumeration would cost more than all the rest.
+COLUMNS = [
+    type_coerce(images.c[name], String).label(name) if name == "visibility" else images.c[name]
+    for name in FIELDS
+]
 
 #: Properties that only the import lock may touch; an ordinary save leaves them alone.
 ATOMIC_PROPERTIES = frozenset({"os_glance_import_task"})
@@ -85,8 +94,14 @@ def _children(condition: Any) -> Any:
     )  # fmt: skip
 
 
-_children_of_one = _children(lambda c: c.image_id == bindparam("image_id"))
-_children_of_many = _children(lambda c: c.image_id.in_(bindparam("image_ids", expanding=True)))
+_children_of_one = Prepared(_children(lambda c: c.image_id == bindparam("i0")))
+
+
+@lru_cache(maxsize=64)
+def _children_of(count: int) -> Prepared:
+    names = [bindparam(f"i{n}", type_=String) for n in range(count)]
+    return Prepared(_children(lambda c: c.image_id.in_(names)))
+
 
 _visible_to_project = or_(
     images.c.visibility.in_((PUBLIC, COMMUNITY)),
@@ -103,7 +118,13 @@ _visible_to_project = or_(
     ),
 )
 _one = select(*COLUMNS).where(images.c.id == bindparam("image_id"), images.c.deleted == false())
-_one_visible = _one.where(_visible_to_project)
+
+#: Statements that read one image, by whether the viewer is an administrator and whether to lock.
+_ONE = {
+    (is_admin, lock): Prepared(statement.with_for_update(of=images) if lock else statement)
+    for is_admin, statement in ((True, _one), (False, _one.where(_visible_to_project)))
+    for lock in (False, True)
+}
 
 
 def missing(image_id: str) -> NotFound:
@@ -111,25 +132,19 @@ def missing(image_id: str) -> NotFound:
     return NotFound(f"No image found with ID {image_id}.")
 
 
-def thd_get(
-    connection: Connection, image_id: str, viewer: Viewer, *, lock: bool = False
-) -> Image:
+def thd_get(connection: Connection, image_id: str, viewer: Viewer, *, lock: bool = False) -> Image:
     """Read one image with its properties, tags and locations.
 
     :param lock: keep other transactions from changing it until this one ends.
     :raises NotFound: it does not exist, is deleted, or is not visible to the viewer.
     """
-    if viewer.is_admin:
-        statement, values = _one, {"image_id": image_id}
-    else:
-        statement = _one_visible
-        values = {"image_id": image_id, "project_id": viewer.project_id or ""}
-    if lock:
-        statement = statement.with_for_update(of=images)
-    row = connection.execute(statement, values).first()
-    if row is None:
+    values = {"image_id": image_id}
+    if not viewer.is_admin:
+        values["project_id"] = viewer.project_id or ""
+    rows = _ONE[viewer.is_admin, lock].thd_rows(connection, values)
+    if not rows:
         raise missing(image_id)
-    image = Image(*row)
+    image = Image(*rows[0])
     thd_fill(connection, [image])
     return image
 
@@ -138,10 +153,8 @@ def thd_fill(connection: Connection, found: list[Image]) -> None:
     """Read properties, tags and locations of images, all in one statement."""
     if not found:
         return
-    if len(found) == 1:
-        rows = connection.execute(_children_of_one, {"image_id": found[0].id})
-    else:
-        rows = connection.execute(_children_of_many, {"image_ids": [i.id for i in found]})
+    statement = _children_of_one if len(found) == 1 else _children_of(len(found))
+    rows = statement.thd_rows(connection, {f"i{n}": image.id for n, image in enumerate(found)})
     by_id = {image.id: image for image in found}
     locations: list[tuple[int, str, Location]] = []
     for image_id, kind, a, b, c, d in rows:
@@ -328,14 +341,10 @@ def thd_remove_tag(connection: Connection, image_id: str, tag: str) -> bool:
     return True
 
 
-def _thd_remove_tags(
-    connection: Connection, image_id: str, tags: set[str], now: datetime
-) -> int:
+def _thd_remove_tags(connection: Connection, image_id: str, tags: set[str], now: datetime) -> int:
     t = image_tags.c
     return connection.execute(
         update(image_tags)
         .where(t.image_id == image_id, t.value.in_(sorted(tags)), t.deleted == false())
         .values(deleted=True, deleted_at=now, updated_at=now)
     ).rowcount
-
-

@@ -111,9 +111,9 @@ def thd_of_node(connection: Connection, node: str) -> list[Lease]:
 
 def _leases(connection: Connection, condition: Any) -> list[Lease]:
     rows = connection.execute(
-        select(
-            _t.id, _t.image_id, _t.kind, _t.node, _t.worker, _t.store_id, _t.heartbeat_at
-        ).where(condition)
+        select(_t.id, _t.image_id, _t.kind, _t.node, _t.worker, _t.store_id, _t.heartbeat_at).where(
+            condition
+        )
     )
     return [Lease(*row) for row in rows]
 
@@ -124,9 +124,7 @@ def thd_end_unrenewed(connection: Connection, leases: Iterable[Lease]) -> list[L
         lease
         for lease in leases
         if connection.execute(
-            delete(transfer_leases).where(
-                _t.id == lease.id, _t.heartbeat_at == lease.heartbeat_at
-            )
+            delete(transfer_leases).where(_t.id == lease.id, _t.heartbeat_at == lease.heartbeat_at)
         ).rowcount
         == 1
     ]

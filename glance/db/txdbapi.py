@@ -8,23 +8,24 @@ and the waiting in between holds no thread.
 
 from __future__ import annotations
 
-import contextvars
+import queue
 import random
 import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.threadpool import ThreadPool
+from twisted.python.failure import Failure
 
+from glance.domain.correlation import carried
 from glance.domain.errors import Unavailable
 
 P = ParamSpec("P")
@@ -55,7 +56,7 @@ class Retry:
     max_delay: float = 2.0
 
 
-class Failed(Exception):
+class Broken(Exception):
     """Internal: an attempt broke off in a way worth repeating."""
 
     def __init__(self, kind: str, cause: BaseException) -> None:
@@ -89,6 +90,80 @@ def classify(error: DBAPIError) -> str | None:
     return None
 
 
+class Threads:
+    """A few threads that take jobs from one queue.
+
+    Less than ``twisted.python.threadpool`` can do, for a fifth of its time per job, which every
+    request pays.
+
+    :param reactor: results come back to it.
+    :param most: how many threads there may be; they are made when all others are busy.
+    :param thd_closing: called in each thread when it ends.
+    """
+
+    def __init__(self, reactor: Any, most: int, thd_closing: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._most = most
+        self._thd_closing = thd_closing
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Deferred[Any]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._threads: list[threading.Thread] = []
+        self._under_way = 0
+        self._running = False
+
+    def start(self) -> None:
+        """Take jobs from now on."""
+        self._running = True
+
+    def run(self, job: Callable[[], Any]) -> Deferred[Any]:
+        """Have a thread do a job; the Deferred gets its result.
+
+        Cancelling the Deferred drops the result; the job is done all the same.
+        """
+        done: Deferred[Any] = Deferred(_drop)
+        if not self._running:
+            done.errback(Unavailable("The service is stopping."))
+            return done
+        self._under_way += 1
+        if self._under_way > len(self._threads) < self._most:
+            thread = threading.Thread(
+                target=self._thd_work, name=f"database-{len(self._threads)}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+        self._jobs.put((job, done))
+        return done
+
+    def _thd_work(self) -> None:
+        call = self._reactor.callFromThread
+        while (item := self._jobs.get()) is not None:
+            job, done = item
+            try:
+                call(self._done, done.callback, job())
+            except BaseException:
+                call(self._done, done.errback, Failure())
+            del job, done, item
+        self._thd_closing()
+
+    def _done(self, fire: Callable[[Any], None], result: Any) -> None:
+        self._under_way -= 1
+        fire(result)
+
+    def stop(self) -> None:
+        """Let the threads finish what is queued, and wait for them."""
+        self._running = False
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+
+
+def _drop(done: Deferred[Any]) -> None:
+    """Let a cancelled Deferred fail now; Deferred itself then ignores the late result."""
+
+
 class Database:
     """A database whose interactions run in threads and answer with Deferreds.
 
@@ -106,24 +181,20 @@ class Database:
         self.engine = engine
         self._reactor = reactor
         self._retry = retry or Retry()
-        self._pool = ThreadPool(minthreads=0, maxthreads=max(1, threads), name="database")
+        self._threads = Threads(reactor, max(1, threads), self._thd_close)
         self._local = threading.local()
         self._sqlite = engine.dialect.name == "sqlite"
         # SQLite has one writer a file: our own threads queue here, which is fair and cheap,
         # rather than in its busy handler, which polls.
         self._writing = threading.Lock()
-        self._connections: set[Connection] = set()
 
     def start(self) -> None:
-        """Start the threads. Connections are made when first needed."""
-        self._pool.start()
+        """Get ready. Threads and connections are made when first needed."""
+        self._threads.start()
 
     def stop(self) -> None:
-        """Wait for what runs, stop the threads, close the connections."""
-        self._pool.stop()
-        for connection in list(self._connections):
-            connection.close()
-        self._connections.clear()
+        """Wait for what runs, end the threads and their connections."""
+        self._threads.stop()
         self.engine.dispose()
 
     def runInteraction(
@@ -139,7 +210,7 @@ class Database:
         :returns: a Deferred of its result, which must be plain values.
         :raises Unavailable: the database cannot be reached.
         """
-        return ensureDeferred(self._run(self._thd_transaction, interaction, args, kwargs))
+        return self._run(self._thd_transaction, interaction, args, kwargs)
 
     def runReading(
         self,
@@ -151,49 +222,52 @@ class Database:
 
         Parameters, result and errors are those of :meth:`runInteraction`.
         """
-        return ensureDeferred(self._run(self._thd_reading, interaction, args, kwargs))
+        return self._run(self._thd_reading, interaction, args, kwargs)
 
     def runQuery(self, statement: Any, parameters: Any = None) -> Deferred[list[tuple[Any, ...]]]:
         """Run one statement that only reads and answer with its rows as tuples."""
         return self.runReading(_thd_rows, statement, parameters)
 
-    async def _run(self, attempt: Any, interaction: Any, args: Any, kwargs: Any) -> Any:
+    def _run(self, attempt: Any, interaction: Any, args: Any, kwargs: Any) -> Deferred[Any]:
+        job = partial(carried(attempt), interaction, args, kwargs)
+        return self._threads.run(job).addErrback(self._again, job, {"conflict": 0, "lost": 0})
+
+    def _again(self, failure: Failure, job: Callable[[], Any], tries: dict[str, int]) -> Any:
+        failed = failure.check(Broken) and failure.value
+        if not isinstance(failed, Broken):
+            return failure
         retry = self._retry
-        tries = {"conflict": 0, "lost": 0}
-        while True:
-            context = contextvars.copy_context()
-            try:
-                return await deferToThreadPool(
-                    self._reactor, self._pool, context.run, attempt, interaction, args, kwargs
-                )
-            except Failed as failed:
-                kind, cause = failed.kind, failed.cause
-            tries[kind] += 1
-            most = retry.conflicts if kind == "conflict" else retry.losses
-            if tries[kind] > most:
-                self._log.error(
-                    "Database gave up after {tries} tries: {error}",
-                    tries=tries[kind],
-                    error=type(getattr(cause, "orig", cause)).__name__,
-                )
-                raise Unavailable("The image catalogue's database does not answer.") from None
-            first = retry.conflict_delay if kind == "conflict" else retry.loss_delay
-            pause = min(retry.max_delay, first * 2 ** min(tries[kind] - 1, 16))
-            await deferLater(self._reactor, pause * random.uniform(0.5, 1.0))
+        kind = failed.kind
+        tries[kind] += 1
+        if tries[kind] > (retry.conflicts if kind == "conflict" else retry.losses):
+            self._log.error(
+                "Database gave up after {tries} tries: {error}",
+                tries=tries[kind],
+                error=type(getattr(failed.cause, "orig", failed.cause)).__name__,
+            )
+            raise Unavailable("The image catalogue's database does not answer.") from None
+        first = retry.conflict_delay if kind == "conflict" else retry.loss_delay
+        pause = min(retry.max_delay, first * 2 ** min(tries[kind] - 1, 16))
+        waited = deferLater(self._reactor, pause * random.uniform(0.5, 1.0))
+        waited.addCallback(lambda _: self._threads.run(job))
+        return waited.addErrback(self._again, job, tries)
 
     def _thd_connection(self) -> Connection:
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None or connection.closed:
             connection = self.engine.connect()
             self._local.connection = connection
-            self._connections.add(connection)
         return connection
+
+    def _thd_close(self) -> None:
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
 
     def _thd_forget(self) -> None:
         connection = getattr(self._local, "connection", None)
         self._local.connection = None
         if connection is not None:
-            self._connections.discard(connection)
             try:
                 connection.invalidate()
                 connection.close()
@@ -206,7 +280,7 @@ class Database:
         except DBAPIError as error:
             raise self._thd_failed(error) from error
         except PoolTimeout as error:
-            raise Failed("lost", error) from error
+            raise Broken("lost", error) from error
 
     def _thd_transaction(self, interaction: Any, args: Any, kwargs: Any) -> Any:
         if not self._sqlite:
@@ -226,7 +300,7 @@ class Database:
             return result
         except DBAPIError as error:
             failed = self._thd_failed(error)
-            if committing and isinstance(failed, Failed) and failed.kind == "lost":
+            if committing and isinstance(failed, Broken) and failed.kind == "lost":
                 # Nobody knows whether the commit went through: repeating could do it twice.
                 raise Unavailable(
                     "The database connection broke while a change was being saved; "
@@ -234,7 +308,7 @@ class Database:
                 ) from error
             raise failed from error
         except PoolTimeout as error:
-            raise Failed("lost", error) from error
+            raise Broken("lost", error) from error
         except BaseException:
             if connection is not None:
                 self._thd_roll_back(connection)
@@ -253,7 +327,7 @@ class Database:
             self._thd_forget()
         else:
             self._thd_roll_back(connection)
-        return Failed(kind, error) if kind else error
+        return Broken(kind, error) if kind else error
 
 
 def _thd_rows(connection: Connection, statement: Any, parameters: Any) -> list[tuple[Any, ...]]:

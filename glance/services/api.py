@@ -63,9 +63,7 @@ class ApiService(MultiService):
         self._stores = Stores(conf, reactor)
         self._hashing = ThreadPool(minthreads=0, maxthreads=HASH_THREADS, name="hashing")
         heartbeat = Heartbeat(self._database, reactor, conf.transfer_heartbeat_interval)
-        remover = Remover(
-            self._database, self._stores, self._identity, delayed=conf.delayed_delete
-        )
+        remover = Remover(self._database, self._stores, self._identity, delayed=conf.delayed_delete)
         self._background = [
             heartbeat,
             Recovery(
@@ -114,7 +112,7 @@ class ApiService(MultiService):
             body_limit=conf.json_body_limit,
             client_timeout=conf.client_socket_timeout or None,
             max_header=conf.max_header_line or 2**31,
-            log=log_access,
+            log=log_access if conf.verbose or conf.debug else None,
         )
 
     def startService(self) -> None:
@@ -197,5 +195,3 @@ def log_access(request: StreamingRequest) -> None:
         status=request.code,
         size=request.sentLength,
     )
-
-

@@ -37,5 +37,3 @@ def serve_api(loaded: Loaded, argv: Sequence[str]) -> int:
 
 def _say(line: str) -> None:
     print(line, flush=True)
-
-

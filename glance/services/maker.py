@@ -22,7 +22,11 @@ MOST_WORKERS = 8
 
 
 def make_api(
-    loaded: Loaded, argv: Sequence[str], reactor: Any, say: Callable[[str], None], warn: Callable[[str], None]
+    loaded: Loaded,
+    argv: Sequence[str],
+    reactor: Any,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> IService:
     """Make the service.
 

@@ -144,9 +144,7 @@ def _thd_dead(workers: set[str]) -> set[str]:
     return {worker for worker in workers if not thd_is_alive(worker)}
 
 
-def _thd_take_over(
-    connection: Connection, lease: Lease, identity: WorkerIdentity
-) -> str | None:
+def _thd_take_over(connection: Connection, lease: Lease, identity: WorkerIdentity) -> str | None:
     if not leases.thd_end_unrenewed(connection, [lease]):
         return None
     return leases.thd_take(

@@ -77,9 +77,7 @@ class Remover:
 def _thd_begin(connection: Connection, image: Image, identity: WorkerIdentity) -> str:
     lease = leases.thd_take(connection, image.id, leases.REMOVAL, identity.node, identity.worker)
     # Setting the status it has already tells whether it still has it, and locks the row.
-    if lease is None or not images.thd_set_status(
-        connection, image.id, image.status, image.status
-    ):
+    if lease is None or not images.thd_set_status(connection, image.id, image.status, image.status):
         raise _busy(image)
     return lease
 

@@ -170,9 +170,7 @@ class Uploader:
                 await self._forget(store, url)
             return await store.open_writer(image.id, size)
 
-    async def _stream(
-        self, source: ByteSource, pipeline: _Pipeline, size: int | None
-    ) -> None:
+    async def _stream(self, source: ByteSource, pipeline: _Pipeline, size: int | None) -> None:
         offset = 0
         try:
             while (buffer := await source.next()) is not None:

@@ -1,0 +1,91 @@
+"""Statements compiled once, run on the bare driver.
+
+SQLAlchemy writes the SQL and knows how each driver's values become Python's; doing that anew for
+every request is most of what a small query costs. A :class:`Prepared` statement keeps both and
+leaves to each run what only the driver can do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.exc import DBAPIError
+
+Row = tuple[Any, ...]
+
+
+class _Form:
+    """A statement in one database's words."""
+
+    def __init__(self, statement: Any, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        self.sql = str(compiled)
+        self.order: list[str] | None = compiled.positiontup if compiled.positional else None
+        self.constants = {k: v for k, v in compiled.params.items() if v is not None}
+        self.bind = {
+            name: process
+            for name, process in compiled._bind_processors.items()
+            if callable(process)
+        }
+        processors = [
+            column.type.dialect_impl(dialect).result_processor(dialect, None)
+            for column in statement.selected_columns
+        ]
+        self.processors: list[Callable[[Any], Any] | None] | None = (
+            processors if any(processors) else None
+        )
+
+
+class Prepared:
+    """A SELECT to be run many times.
+
+    :param statement: a SQLAlchemy select or union; its parameters are named ``bindparam``s.
+    """
+
+    def __init__(self, statement: Any) -> None:
+        self._statement = statement
+        self._forms: dict[str, _Form] = {}
+
+    def thd_rows(self, connection: Connection, values: Mapping[str, Any]) -> list[Row]:
+        """Run the statement and return all its rows.
+
+        :param values: a value for every parameter.
+        :raises DBAPIError: whatever the database says, as SQLAlchemy would wrap it.
+        """
+        dialect = connection.dialect
+        form = self._forms.get(dialect.name)
+        if form is None:
+            form = self._forms[dialect.name] = _Form(self._statement, dialect)
+        bound = {**form.constants, **values}
+        for name, process in form.bind.items():
+            bound[name] = process(bound[name])
+        parameters = bound if form.order is None else tuple([bound[n] for n in form.order])
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(form.sql, parameters)
+            rows = cursor.fetchall()
+        except dialect.dbapi.Error as error:  # type: ignore[union-attr]
+            raise DBAPIError.instance(
+                form.sql,
+                None,
+                error,
+                dialect.dbapi.Error,  # type: ignore[union-attr]
+                hide_parameters=True,
+                connection_invalidated=dialect.is_disconnect(error, connection.connection, None),
+                dialect=dialect,
+            ) from error
+        finally:
+            cursor.close()
+        if form.processors is None:
+            return list(rows)
+        return [
+            tuple(
+                [
+                    value if process is None else process(value)
+                    for value, process in zip(row, form.processors, strict=True)
+                ]
+            )
+            for row in rows
+        ]
