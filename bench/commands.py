@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from typing import IO
 
 from bench.processes import Tree
 from bench.stats import Figures
@@ -38,6 +39,12 @@ def stop(process: subprocess.Popen[bytes], patience: float = 20) -> None:
             process.wait()
 
 
+def _tail(errors: IO[bytes]) -> str:
+    """Return the last of what a command said on standard error; a report has little room."""
+    errors.seek(0)
+    return " ".join(errors.read().decode(errors="replace").split())[-120:]
+
+
 def _answers(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
@@ -66,8 +73,7 @@ def start_up(command: str, settle: float = 1.5) -> Figures:
             while not _answers(port):
                 ended = process.poll() is not None
                 if ended or time.perf_counter() - began > _PATIENCE:
-                    errors.seek(0)
-                    tail = errors.read()[-300:].decode(errors="replace")
+                    tail = _tail(errors)
                     what = f"ended with {process.returncode}" if ended else "no answer"
                     return {"start_s": None, "errors": [f"{what}: {tail}"]}
                 time.sleep(0.01)
@@ -101,7 +107,5 @@ def one_shot(command: str) -> Figures:
             "max_rss_mib": used.ru_maxrss / 1024,
         }
         if process.returncode:
-            errors.seek(0)
-            tail = errors.read()[-200:].decode(errors="replace")
-            figures["errors"] = [f"exit {process.returncode}: {tail}"]
+            figures["errors"] = [f"exit {process.returncode}: {_tail(errors)}"]
         return figures

@@ -55,17 +55,19 @@ class Run:
 
     def go(self) -> None:
         """Measure everything asked for; what was filled is emptied whatever happens."""
-        sizes = data.Sizes(
-            data.open_source(self.args.work, self.args.gib), self.args.piece, self.args.settle
-        )
         with contextlib.ExitStack() as stack:
-            if self.args.limits:
-                self.limits = stack.enter_context(Limits(self.report, sizes, self.args.python))
+            sizes = None
+            if self.args.limits or "data" in self.args.cases and self.targets:
+                source = data.open_source(self.args.work, self.args.gib)
+                sizes = data.Sizes(source, self.args.piece, self.args.settle)
+                if self.args.limits:
+                    self.limits = stack.enter_context(Limits(self.report, sizes, self.args.python))
             stack.callback(self._tidy)
             self._memory("memory before")
             first, *larger = self.args.sizes
             self._metadata(first, first=True)
-            self._data(sizes)
+            if sizes and "data" in self.args.cases:
+                self._data(sizes)
             self._run_commands()
             for size in larger:
                 self._metadata(size, first=False)
@@ -126,8 +128,6 @@ class Run:
                 metadata.measure_walk(self.targets, size, turn, self.report.record)
 
     def _data(self, sizes: data.Sizes) -> None:
-        if "data" not in self.args.cases:
-            return
         with data.Downloads(self.targets, sizes.large) as images:
             for turn in range(self.args.rounds):
                 data.measure(self.targets, images, sizes, turn, self.report.record)
