@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,28 +12,26 @@ import pytest
 from tests.services.databases import MariaDB, PostgreSQL, Server
 
 
-def _session_directory(factory: pytest.TempPathFactory) -> Path:
-    base = factory.getbasetemp()
-    # Under pytest-xdist each process has a directory of its own below the session's.
-    return base.parent if base.name.startswith("popen-") else base
-
-
-def _running(server: Server) -> Iterator[Server]:
+def _running(kind: type[Server]) -> Iterator[Server]:
+    # Not below pytest's own directory, which other sessions tidy. The processes of one
+    # pytest-xdist session know it by the same name.
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"p{os.getpid()}")
+    server = kind(Path(tempfile.gettempdir(), f"glance-{kind.name}-{os.geteuid()}-{session}"))
     server.enter()
     yield server
     server.leave()
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def postgresql() -> Iterator[Server]:
     """A private PostgreSQL server."""
-    yield from _running(PostgreSQL(_session_directory(tmp_path_factory)))
+    yield from _running(PostgreSQL)
 
 
 @pytest.fixture(scope="session")
-def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def mariadb() -> Iterator[Server]:
     """A private MariaDB server."""
-    yield from _running(MariaDB(_session_directory(tmp_path_factory)))
+    yield from _running(MariaDB)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Private PostgreSQL and MariaDB servers for tests, and an empty database for each test.
 
-A server runs on a free loopback port with its data in the test session's temporary directory. The
-processes of one session (pytest-xdist starts several) share it: whoever comes first starts it,
-whoever is last to leave stops it.
+A server runs on a free loopback port with its data in a temporary directory. The processes of one
+test session (pytest-xdist starts several) share it: whoever comes first starts it, whoever is last
+to leave stops it and removes its data.
 """
 
 from __future__ import annotations
@@ -58,18 +58,20 @@ def alive(pid: int) -> bool:
 class Server:
     """A database server of the test session.
 
-    :param directory: shared by the session's processes; data and state are kept below it.
+    :param directory: its own, the same in every process of the session; made and removed here.
     """
 
     name: ClassVar[str]
     account: ClassVar[str]
+    create_statement: ClassVar[str] = "CREATE DATABASE {}"
+    drop_statement: ClassVar[str] = "DROP DATABASE {}"
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.data = directory / f"{self.name}-data"
-        self.log = directory / f"{self.name}.log"
+        self.data = directory / "data"
+        self.log = directory / "log"
         self.port = 0
-        self._state = directory / f"{self.name}.json"
 
     def binaries(self) -> None:
         """Skip or fail when the server's programs are missing."""
@@ -91,18 +93,6 @@ class Server:
         """Run one statement as administrator; raises until the server answers."""
         raise NotImplementedError
 
-    def unprivileged(self, command: list[str]) -> list[str]:
-        """Return the command run by an account that database servers accept."""
-        return ["runuser", "-u", self.account, "--", *command] if os.geteuid() == 0 else command
-
-    @contextmanager
-    def _shared(self) -> Iterator[dict[str, Any]]:
-        with open(self._state.with_suffix(".lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            state = json.loads(self._state.read_text()) if self._state.exists() else {}
-            yield state
-            self._state.write_text(json.dumps(state))
-
     def enter(self) -> None:
         """Use the session's server, starting it when nobody has."""
         self.binaries()
@@ -113,45 +103,79 @@ class Server:
             state["users"] = [pid for pid in state["users"] if alive(pid)] + [os.getpid()]
 
     def leave(self) -> None:
-        """Stop using the server, and stop it when nobody else does."""
+        """Stop using the server; when nobody else does, stop it and remove its data."""
         with self._shared() as state:
             state["users"] = [pid for pid in state["users"] if alive(pid) and pid != os.getpid()]
             if not state["users"]:
-                os.kill(state["pid"], signal.SIGTERM)
-                self._wait(lambda: not alive(state["pid"]), "did not stop")
-                shutil.rmtree(self.data, ignore_errors=True)
+                self._stop(state["pid"])
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Make an empty database, give its URL, and drop it."""
+        name = f"glance_{uuid4().hex[:12]}"
+        self.execute(self.create_statement.format(name))
+        try:
+            yield self.url(name)
+        finally:
+            self.execute(self.drop_statement.format(name))
+
+    def run(self, command: list[str]) -> None:
+        """Run a program to its end as the server's account."""
+        with self.log.open("ab") as log:
+            subprocess.run(command, check=True, stdout=log, stderr=log, **self._account())
+
+    @contextmanager
+    def _shared(self) -> Iterator[dict[str, Any]]:
+        """Lock the record of who uses the server; save it unless the server was removed."""
+        with self._locked():
+            record = self.directory / "state"
+            state = json.loads(record.read_text()) if record.exists() else {}
+            yield state
+            if self.directory.exists():
+                record.write_text(json.dumps(state))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        path = self.directory / "lock"
+        while True:
+            self.directory.mkdir(mode=0o711, exist_ok=True)
+            with path.open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                # Whoever had it before may have removed the directory.
+                if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
+                    yield
+                    return
+
+    def _account(self) -> dict[str, Any]:
+        """Return what makes a child run where, and as whom, a database server accepts to."""
+        common = {"cwd": "/", "stdin": subprocess.DEVNULL}
+        if os.geteuid() != 0:
+            return common
+        user = pwd.getpwnam(self.account)
+        return {**common, "user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
     def _start(self) -> int:
         if not self.data.exists():
             self.data.mkdir(mode=0o700)
             if os.geteuid() == 0:
-                user = pwd.getpwnam(self.account)
-                os.chown(self.data, user.pw_uid, user.pw_gid)
-                # The server's account must be able to walk down to its data.
-                for parent in [self.directory, *self.directory.parents]:
-                    if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                        parent.chmod(parent.stat().st_mode | 0o011)
+                shutil.chown(self.data, self.account, self.account)
             self.initialise()
         self.port = free_port()
         with self.log.open("ab") as log:
             # Its own session: an interrupt of the tests must not stop it before they are done.
             process = subprocess.Popen(
-                self.unprivileged(self.command()),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+                self.command(), stdout=log, stderr=log, start_new_session=True, **self._account()
             )
         self._wait(lambda: process.poll() is not None or self._answers(), "did not answer")
         if process.poll() is not None:
             pytest.fail(f"{self.name} ended at its start:\n{self.log.read_text()[-2000:]}")
-        return self._server_pid(process.pid)
+        return process.pid
 
-    def _server_pid(self, pid: int) -> int:
-        # runuser stays in between as the parent of what it runs.
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return int(children[0]) if os.geteuid() == 0 and children else pid
+    def _stop(self, pid: int) -> None:
+        if alive(pid):
+            os.kill(pid, self.stop_signal)
+            self._wait(lambda: not alive(pid), "did not stop")
+        shutil.rmtree(self.directory)
 
     def _answers(self) -> bool:
         try:
@@ -167,24 +191,6 @@ class Server:
                 pytest.fail(f"{self.name} {complaint}:\n{self.log.read_text()[-2000:]}")
             time.sleep(0.05)
 
-    def run(self, command: list[str]) -> None:
-        """Run a program of the server's to its end as the server's account."""
-        with self.log.open("ab") as log:
-            subprocess.run(self.unprivileged(command), cwd="/", check=True, stdout=log, stderr=log)
-
-    @contextmanager
-    def database(self) -> Iterator[str]:
-        """Make an empty database, give its URL, and drop it."""
-        name = f"glance_{uuid4().hex[:12]}"
-        self.execute(self.create_statement.format(name))
-        try:
-            yield self.url(name)
-        finally:
-            self.execute(self.drop_statement.format(name))
-
-    create_statement = "CREATE DATABASE {}"
-    drop_statement = "DROP DATABASE {}"
-
 
 class PostgreSQL(Server):
     """PostgreSQL without durability."""
@@ -194,6 +200,8 @@ class PostgreSQL(Server):
     # The checkpoint-based copy of a template is the faster one for a server that never syncs.
     create_statement = "CREATE DATABASE {} STRATEGY file_copy"
     drop_statement = "DROP DATABASE {} WITH (FORCE)"
+    # Does not wait for clients to leave.
+    stop_signal = signal.SIGINT
 
     def binaries(self) -> None:
         installed = sorted(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, Inspector, inspect, text
 
 from glance.db import schema
 from glance.db.engine import make_engine
@@ -24,36 +24,39 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 def reflect(engine: Engine) -> dict[str, Any]:
     """Return everything the database tells of its tables, but for the order of columns."""
-    found: dict[str, Any] = {}
-    inspector = inspect(engine)
-    for table in inspector.get_table_names():
-        found[table] = {
-            "columns": {
-                column["name"]: (
-                    column["type"].compile(engine.dialect),
-                    column["nullable"],
-                    column["default"],
-                )
-                for column in inspector.get_columns(table)
-            },
-            "key": inspector.get_pk_constraint(table),
-            "indexes": sorted(
-                (index["name"], index["column_names"], bool(index["unique"]))
-                for index in inspector.get_indexes(table)
-            ),
-            "uniques": sorted(
-                (unique["name"], unique["column_names"])
-                for unique in inspector.get_unique_constraints(table)
-            ),
-            "references": sorted(
-                (key["constrained_columns"], key["referred_table"], key["referred_columns"])
-                for key in inspector.get_foreign_keys(table)
-            ),
-            "checks": sorted(check["sqltext"] for check in inspector.get_check_constraints(table)),
-        }
-        if engine.dialect.name == "mysql":
-            found[table]["options"] = inspector.get_table_options(table)
-    return found
+    with engine.connect() as connection:
+        inspector = inspect(connection)
+        return {name: reflect_table(inspector, name) for name in inspector.get_table_names()}
+
+
+def reflect_table(inspector: Inspector, table: str) -> dict[str, Any]:
+    return {
+        "columns": {
+            column["name"]: (
+                column["type"].compile(inspector.dialect),
+                column["nullable"],
+                column["default"],
+            )
+            for column in inspector.get_columns(table)
+        },
+        "key": inspector.get_pk_constraint(table),
+        "indexes": sorted(
+            (index["name"], index["column_names"], bool(index["unique"]))
+            for index in inspector.get_indexes(table)
+        ),
+        "uniques": sorted(
+            (unique["name"], unique["column_names"])
+            for unique in inspector.get_unique_constraints(table)
+        ),
+        "references": sorted(
+            (key["constrained_columns"], key["referred_table"], key["referred_columns"])
+            for key in inspector.get_foreign_keys(table)
+        ),
+        "checks": sorted(check["sqltext"] for check in inspector.get_check_constraints(table)),
+        "options": inspector.get_table_options(table)
+        if inspector.dialect.name == "mysql"
+        else None,
+    }
 
 
 def drop_all(engine: Engine) -> None:
