@@ -78,11 +78,51 @@ def test_the_image_document() -> None:
         "schema": {"type": "string", "readOnly": True},
         "locations": None,
     }  # fmt: skip
+    validation = {
+        "type": "object", "writeOnly": True, "additionalProperties": False,
+        "properties": {
+            "checksum": {"type": "string", "minLength": 32, "maxLength": 32},
+            "os_hash_algo": {"type": "string", "maxLength": 64},
+            "os_hash_value": {"type": "string", "maxLength": 128},
+        },
+        "required": ["os_hash_algo", "os_hash_value"],
+    }  # fmt: skip
     location = properties["locations"]["items"]
-    assert location["required"] == ["url", "metadata"]
-    assert location["properties"]["validation_data"]["required"] == [
-        "os_hash_algo", "os_hash_value",
-    ]  # fmt: skip
+    described = location["properties"]["validation_data"]
+    assert location == {
+        "type": "object",
+        "properties": {
+            "url": {"type": "string", "maxLength": 255},
+            "metadata": {"type": "object"},
+            "validation_data": described,
+        },
+        "required": ["url", "metadata"],
+    }
+    assert undescribed(described) == validation
+
+
+def test_the_member_and_task_documents() -> None:
+    served = served_schemas(DISK, CONTAINER)
+    text, uuid = {"type": "string"}, {"type": "string", "pattern": UUID_PATTERN}
+    link = {"readOnly": True, "type": "string"}
+    members = served["members"]
+    assert list(members["properties"]) == ["members", "schema"]
+    assert members["properties"]["members"] == {"type": "array", "items": served["member"]}
+    assert [each["rel"] for each in members["links"]] == ["describedby"]
+    assert {name: undescribed(s) for name, s in served["member"]["properties"].items()} == {
+        "member_id": text, "image_id": uuid, "created_at": text, "updated_at": text,
+        "status": {"type": "string", "enum": ["pending", "accepted", "rejected"]},
+        "schema": link,
+    }  # fmt: skip
+    maybe = {"type": ["null", "object"]}
+    assert {name: undescribed(s) for name, s in served["task"]["properties"].items()} == {
+        "id": uuid,
+        "type": {"enum": ["import", "api_image_import", "location_import"], "type": "string"},
+        "status": {"enum": ["pending", "processing", "success", "failure"], "type": "string"},
+        "input": maybe, "result": maybe, "owner": text, "message": text, "image_id": text,
+        "request_id": text, "user_id": text, "expires_at": {"type": ["null", "string"]},
+        "created_at": text, "updated_at": text, "self": link, "schema": link,
+    }  # fmt: skip
 
 
 def test_every_field_is_described() -> None:
