@@ -150,7 +150,9 @@ def test_the_served_paths_and_their_names() -> None:
 def test_tasks_leave_out_what_may_be_long() -> None:
     task = served_schemas(DISK, CONTAINER)["task"]
     assert list(task["properties"]) == TASK_PROPERTIES
-    item = tasks_schema()["properties"]["tasks"]["items"]
+    page = tasks_schema()["properties"]
+    assert list(page) == ["tasks", "schema"]
+    item = page["tasks"]["items"]
     assert list(item["properties"]) == [
         name for name in TASK_PROPERTIES if name not in ("input", "result", "message")
     ]
@@ -191,6 +193,8 @@ def test_required_custom_properties() -> None:
 def test_a_flat_file_may_have_a_property_called_properties() -> None:
     custom = {"properties": {"type": "string"}}
     assert split_custom(custom) == (custom, [])
+    beside: dict[str, Any] = {"properties": {"items": {"type": "string"}}, "arch": {}}
+    assert split_custom(beside) == (beside, [])
 
 
 def test_a_base_field_may_be_repeated_but_not_changed() -> None:
