@@ -40,6 +40,8 @@ class ToLogging:
         """Hand one event over."""
         level = LEVELS.get(event.get("log_level"), logging.INFO)
         name = event.get("log_namespace") or "twisted"
+        if name == "log_legacy":
+            name = "twisted"
         logger = self._loggers.get(name)
         if logger is None:
             logger = self._loggers[name] = logging.getLogger(name)

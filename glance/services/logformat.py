@@ -42,22 +42,30 @@ class RecordFactory:
 
     def __init__(self, identity_format: str) -> None:
         self._identity_format = identity_format
+        self._last: tuple[correlation.Correlation | None, dict[str, Any]] = (None, {})
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         """Make a record, with the arguments of ``logging.LogRecord``."""
         record = logging.LogRecord(*args, **kwargs)
-        values = record.__dict__
-        values.update(_NO_REQUEST)
+        record.__dict__.update(_NO_REQUEST)
         request = correlation.current()
         if request is not None:
-            for name in _FIELDS:
-                values[name] = clean(getattr(request, name) or UNKNOWN)
-            values["tenant"] = values["project"]
-            values["request_id"] = clean(request.request_id)
-            values["global_request_id"] = clean(request.global_request_id or UNKNOWN)
-            values["user_identity"] = self._identity_format % _Identity(values)
-            values["in_request"] = True
+            last, values = self._last
+            if last is not request:
+                values = self._keys(request)
+                self._last = (request, values)
+            record.__dict__.update(values)
         return record
+
+    def _keys(self, request: correlation.Correlation) -> dict[str, Any]:
+        """Work out the keys of a request; its lines mostly come one after the other."""
+        values: dict[str, Any] = {"in_request": True}
+        for name in ("request_id", "global_request_id", *_FIELDS):
+            value = getattr(request, name)
+            values[name] = clean(value) if value else UNKNOWN
+        values["tenant"] = values["project"]
+        values["user_identity"] = self._identity_format % _Identity(values)
+        return values
 
 
 class Cleaner(logging.Filter):
