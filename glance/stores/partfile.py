@@ -313,11 +313,8 @@ def _thd_remove_if_dead(path: str, name: str) -> bool:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        # The lock is ours. A writer that has just created the file and waits for the lock will see
-        # that its file has lost its name, and begin anew.
-        now = os.lstat(path)
-        if (now.st_dev, now.st_ino) != (state.st_dev, state.st_ino):
-            return False
+        # A writer that has created the file and waits for the lock that is ours now will see that
+        # its file has lost its name, and begin anew.
         os.unlink(path)
         return True
     finally:

@@ -101,8 +101,7 @@ def thd_read(fd: int, offset: int, length: int) -> bytes:
 def thd_bring_in(fd: int, offset: int, stop: int) -> None:
     """Have the kernel read a range of a file into the page cache, and wait until it is there."""
     try:
-        # As much again is asked for, so that the disk works while this range is being sent.
-        os.posix_fadvise(fd, offset, 2 * (stop - offset), os.POSIX_FADV_WILLNEED)
+        os.posix_fadvise(fd, offset, stop - offset, os.POSIX_FADV_WILLNEED)
         for at in _samples(offset, stop):
             os.pread(fd, 1, at)
     except OSError as e:

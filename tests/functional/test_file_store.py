@@ -168,7 +168,10 @@ class ThreadedTests(FileStoreCase):
             with open(fifo, "rb"):
                 pass
 
-        await self.fails(store._threads.run(thd_hang), StoreTimeout)
+        hanging = store._threads.run(thd_hang)
+        waiting = store._threads.run(str, "after the line", timeout=0)
+        await self.fails(hanging, StoreTimeout)
+        self.assertEqual(await waiting, "after the line")
         # The only thread waits for somebody who opens the other end. A busy machine may make a call
         # miss its second all the same.
         for _ in range(30):

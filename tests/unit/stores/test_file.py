@@ -302,17 +302,25 @@ class DirectoryChoiceTests(FileCase):
         os.rmdir(os.path.join(self.root, "a"))
         self.assertIn(self.stored_in(store, IMAGE, None), "bc")
 
+    def failing_in_a(self, error):
+        thd_open = partfile.PartFile.thd_open
+
+        def thd_fail(part):
+            if part.directory.endswith("/a"):
+                raise error
+            return thd_open(part)
+
+        self.patch(partfile.PartFile, "thd_open", thd_fail)
+
+    def test_a_name_taken_meanwhile_is_not_tried_elsewhere(self):
+        store = self.several()
+        self.failing_in_a(DuplicateData("taken"))
+        self.failureResultOf(store.open_writer(IMAGE, None), DuplicateData)
+
     def test_a_directory_that_fails_is_passed_over(self):
         store = self.several()
         self.free(a=1000, b=2000, c=1000)
-        broken = partfile.PartFile.thd_open
-
-        def thd_open(part):
-            if part.directory.endswith("/a"):
-                raise WriteDenied("read-only")
-            return broken(part)
-
-        self.patch(partfile.PartFile, "thd_open", thd_open)
+        self.failing_in_a(WriteDenied("read-only"))
         self.assertEqual(self.stored_in(store, IMAGE, None), "b")
         self.free(a=1000, b=0, c=0)
         self.failureResultOf(store.open_writer(OTHER, 10), WriteDenied)
@@ -392,7 +400,7 @@ class ReaderTests(FileCase):
         self.assertNoResult(fetching)
         self.pool.release_all()
         self.assertIsNone(self.successResultOf(fetching))
-        self.assertEqual(advised, [(10, 2 * (MIB - 5))])
+        self.assertEqual(advised, [(10, MIB - 5)])
         self.assertEqual((read[0], read[-1]), (10, MIB + 4))
 
     def test_short_reads_are_continued(self):
@@ -534,6 +542,16 @@ class HangingStoreTests(FileCase):
         aborting = writer.abort()
         self.times_out(writing)
         self.successResultOf(aborting)
+        self.assertEqual(len(self.files()), 1)
+        self.pool.release_all()
+        self.assertEqual(self.files(), [])
+
+    def test_an_abort_that_stood_in_the_queue_for_too_long_is_done_all_the_same(self):
+        writer = self.now(self.store.open_writer(IMAGE, None))
+        aborting = writer.abort()
+        self.clock.advance(9)
+        self.successResultOf(aborting)
+        self.assertEqual(len(self.flushLoggedErrors(StoreTimeout)), 1)
         self.assertEqual(len(self.files()), 1)
         self.pool.release_all()
         self.assertEqual(self.files(), [])
