@@ -123,7 +123,7 @@ class Uploader:
             stored: StoredData = await writer.commit()
         except BaseException:
             if writer is not None:
-                await writer.abort()
+                await self._abort(writer)
             await self._requeue(image, lease)
             raise
         finally:
@@ -189,6 +189,13 @@ class Uploader:
         pipeline.check()
         if size is not None and offset != size:
             raise _wrong_size(size)
+
+    async def _abort(self, writer: IStoreWriter) -> None:
+        try:
+            await writer.abort()
+        except GlanceError as error:
+            # A store that hangs: what it still holds is swept once its writer is gone.
+            self._log.warn("Could not remove an unfinished upload: {error}", error=error)
 
     async def _requeue(self, image: Image, lease: str) -> None:
         try:
