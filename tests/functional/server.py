@@ -1,0 +1,269 @@
+"""The real service as a child process, and what a test needs to know about it from outside."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[2]
+OCTETS = {"Content-Type": "application/octet-stream"}
+#: How long anything may take before a test gives up on it. Never decides a test that passes.
+PATIENCE = 60.0
+
+_SERVES = re.compile(r"glance-api \S+ serves http://127\.0\.0\.1:(\d+)")
+_TROUBLE = re.compile(r"^.*(?:Traceback|Unhandled|CRITICAL).*$", re.MULTILINE)
+
+
+def eventually(probe: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
+    """Ask again and again until the answer is a true value; return it."""
+    deadline = time.monotonic() + patience
+    while not (answer := probe()):
+        assert time.monotonic() < deadline, f"waited {patience} s in vain: {what}"
+        time.sleep(0.01)
+    return answer
+
+
+@dataclass
+class Answer:
+    """An answer over HTTP."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Server:
+    """``glance-api`` with a state directory of its own.
+
+    :param settings: options of ``[DEFAULT]``.
+    :param arguments: more of the command line.
+    :param state: where it keeps things, instead of a new directory.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Mapping[str, object] | None = None,
+        arguments: tuple[str, ...] = (),
+        state: Path | None = None,
+    ) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="glance-test-"))
+        self.state = state or self.home / "state"
+        self.images = self.state / "images"
+        self.log = self.home / "log"
+        self.port = 0
+        self._arguments = arguments
+        # Recovery is to come round while a test waits for it.
+        values = {"transfer_heartbeat_interval": 1, "transfer_stale_time": 5, **(settings or {})}
+        self._env = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("OS_", "GLANCE_", "XDG_", "PYTEST"))
+        }
+        # Nothing that whoever runs the tests has configured is found.
+        self._env |= {"HOME": str(self.home), "XDG_STATE_HOME": str(self.home / "xdg")}
+        self._env |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        self._env |= {f"OS_DEFAULT__{key.upper()}": str(value) for key, value in values.items()}
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # The process.
+
+    def start(self) -> None:
+        """Start the program and wait until it says where it listens."""
+        command = [sys.executable, "-m", "glance.cmd.api", "--state-dir", str(self.state)]
+        command += ["--bind-port", str(self.port), *self._arguments]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self._env,
+                cwd=self.home,
+                text=True,
+            )
+        self.port = int(self._await(_SERVES)[1])
+
+    def _await(self, pattern: re.Pattern[str]) -> re.Match[str]:
+        assert self._process is not None and self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        deadline = time.monotonic() + PATIENCE
+        text = ""
+        while (match := pattern.search(text)) is None:
+            ready, _, _ = select.select([descriptor], [], [], deadline - time.monotonic())
+            piece = os.read(descriptor, 4096) if ready else b""
+            assert piece, f"the service did not start: {text}\n{self.log_text()}"
+            text += piece.decode()
+        return match
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def workers(self) -> list[int]:
+        """Return the process numbers of the worker processes."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    def stop(self) -> int:
+        """End the process as an operator does; return its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process as a crash does."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> int:
+        process, self._process = self._process, None
+        assert process is not None
+        process.send_signal(number)
+        try:
+            return process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"did not end after {number.name}:\n{self.log_text()}") from None
+        finally:
+            assert process.stdout is not None
+            process.stdout.close()
+
+    def close(self) -> None:
+        """Stop, if that has not been done, and remove every trace."""
+        try:
+            if self._process is not None:
+                self.stop()
+        finally:
+            shutil.rmtree(self.home, ignore_errors=True)
+
+    def log_text(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def trouble(self) -> list[str]:
+        """Return the lines of the log that no request may cause, however odd."""
+        return _TROUBLE.findall(self.log_text())
+
+    def descriptors(self) -> list[str]:
+        """Return what the process has open: sockets of connections and files of the store."""
+        found = []
+        for entry in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                target = os.readlink(f"/proc/{self.pid}/fd/{entry}")
+            except FileNotFoundError:
+                continue
+            if target.startswith(("socket:", str(self.images))):
+                found.append(target)
+        return found
+
+    def resident(self) -> int:
+        """Return the greatest resident size that the process ever had, in bytes."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        match = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert match is not None
+        return int(match[1]) * 1024
+
+    def forget_peak(self) -> None:
+        """Let the greatest resident size begin anew with the present one."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def stored(self) -> list[str]:
+        """Return the names of all that is in the store's directory, hidden things too."""
+        return sorted(os.listdir(self.images))
+
+    # Talking to it.
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+
+    def socket(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Make one request over a connection of its own.
+
+        :param body: bytes; an iterable of bytes, which goes chunked; or a value to send as JSON.
+        """
+        headers = dict(headers or {})
+        if isinstance(body, dict | list):
+            body = json.dumps(body).encode()
+            headers.setdefault("Content-Type", "application/json")
+        connection = self.connection()
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def create(self, **fields: Any) -> str:
+        """Create an image that is ready for data; return its id."""
+        fields = {"disk_format": "raw", "container_format": "bare", **fields}
+        answer = self.request("POST", "/v2/images", fields)
+        assert answer.status == 201, answer
+        return str(answer.json["id"])
+
+    def upload(self, image_id: str, data: bytes, **headers: str) -> Answer:
+        return self.request("PUT", f"/v2/images/{image_id}/file", data, {**OCTETS, **headers})
+
+    def image(self, data: bytes, **fields: Any) -> str:
+        """Create an image with data; return its id."""
+        image_id = self.create(**fields)
+        assert self.upload(image_id, data).status == 204
+        return image_id
+
+    def download(self, image_id: str, **headers: str) -> Answer:
+        return self.request("GET", f"/v2/images/{image_id}/file", headers=headers)
+
+    def show(self, image_id: str) -> Any:
+        answer = self.request("GET", f"/v2/images/{image_id}")
+        assert answer.status == 200, answer
+        return answer.json
+
+    def status(self, image_id: str) -> str:
+        return str(self.show(image_id)["status"])
+
+    def await_status(self, image_id: str, status: str) -> None:
+        eventually(lambda: self.status(image_id) == status, f"image {image_id} is {status}")
