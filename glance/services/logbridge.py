@@ -47,9 +47,11 @@ class ToLogging:
             logger = self._loggers[name] = logging.getLogger(name)
         if not logger.isEnabledFor(level):
             return
-        # Under twistd, what a handler prints about its own failure becomes an event again.
-        if getattr(self._thread, "busy", False):
+        # Under twistd, what a handler prints about its own failure becomes an event again, and
+        # what was logged before twistd began its logging is told once more.
+        if getattr(self._thread, "busy", False) or event.get("log_written"):
             return
+        event["log_written"] = True
         self._thread.busy = True
         try:
             logger.handle(_record(name, level, event))
