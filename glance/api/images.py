@@ -40,10 +40,7 @@ from glance.identity.policy import IPolicy
 from glance.transfers.detached import detached
 from glance.transfers.removal import Remover
 
-PATCH_V21 = "application/openstack-images-v2.1-json-patch"
-PATCH_V20 = "application/openstack-images-v2.0-json-patch"
-
-_PARSE_PATCH = {PATCH_V21: patch.parse_v21, PATCH_V20: patch.parse_v20}
+_PARSE_PATCH = {patch.MEDIA_TYPE_V21: patch.parse_v21, patch.MEDIA_TYPE_V20: patch.parse_v20}
 
 
 class UnsupportedPatch(UnsupportedContent):
@@ -121,7 +118,7 @@ class ImagesResource:
         """Change an image by a JSON patch of either draft."""
         media_type = _media_type(request.requestHeaders)
         if media_type not in _PARSE_PATCH:
-            accepted = f"{PATCH_V21}, {PATCH_V20}"
+            accepted = ", ".join(_PARSE_PATCH)
             request.setHeader("Accept-Patch", accepted)
             raise UnsupportedPatch(f"The media type of a PATCH is one of {accepted}.")
         operations = _PARSE_PATCH[media_type](read_json(request))

@@ -223,7 +223,7 @@ def make_app(dispatcher: Dispatcher, resources: Iterable[object]) -> Klein:
             rule.methods.discard("HEAD")
 
     @app.handle_errors(HTTPException)
-    def refuse(request: StreamingRequest, failure: Any) -> bytes:
+    def refuse(request: Any, failure: Any) -> Any:
         return answer_error(request, failure.value)
 
     return app

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
@@ -51,14 +52,14 @@ class StreamingRequest(Request):
     body: RequestBody | None = None
     _body_complete = False
     _refused = False
-    channel: StreamingChannel | None
+    channel: StreamingChannel
+    content: BytesIO
     site: StreamingSite
 
     def gotLength(self, length: int | None) -> None:
         """Dispatch the request now if its body streams; otherwise make room for the body."""
         channel = self.channel
-        assert channel is not None
-        site: StreamingSite = channel.site
+        site = channel.site
         if length != 0 and site.streams(channel._command, channel._path):
             self.content = _NoContent()
             self.body = RequestBody(channel, site.buffers, length)
@@ -85,14 +86,12 @@ class StreamingRequest(Request):
             return
         self.content.write(data)
         channel = self.channel
-        assert channel is not None
         if self.content.tell() > channel.site.body_limit:
             self._take_request_line(channel._command, channel._path, channel._version)
             self._refuse_body()
 
     def _refuse_body(self) -> None:
         self._refused = True
-        assert self.channel is not None
         self.channel.site.refuse_body(self)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -105,7 +104,7 @@ class StreamingRequest(Request):
             self._take_request_line(command, path, version)
             self.process()
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the body's reader, then everybody else."""
         if self.body is not None:
             self.body.lost()
@@ -114,7 +113,6 @@ class StreamingRequest(Request):
     def streaming_body(self) -> RequestBody:
         """Return the body as a stream, also one that was empty and so never streamed."""
         if self.body is None:
-            assert self.channel is not None
             self.body = RequestBody(self.channel, self.channel.site.buffers, 0)
             self.body.finished()
         return self.body
@@ -135,6 +133,13 @@ class StreamingChannel(HTTPChannel):
     _continue_due = False
     _body_wanted = False
     _normal_read_size: int | None = None
+    _host: Any = None
+
+    def getHost(self) -> Any:
+        """Return the local address; the kernel is asked once a connection."""
+        if self._host is None:
+            self._host = super().getHost()
+        return self._host
 
     # Body flow.
 
@@ -187,7 +192,8 @@ class StreamingChannel(HTTPChannel):
     def allContentReceived(self) -> None:
         """Hand the end of the body on, or end a connection that only waited for it."""
         if self._normal_read_size is not None:
-            self.transport.bufferSize = self._normal_read_size
+            transport: Any = self.transport
+            transport.bufferSize = self._normal_read_size
             self._normal_read_size = None
         if self._lingering:
             self.loseConnection()
@@ -225,7 +231,7 @@ class StreamingChannel(HTTPChannel):
         if not self._waitingForTransport:
             self._networkProducer.resumeProducing()
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the timer along with everything else."""
         if self._linger_call is not None and self._linger_call.active():
             self._linger_call.cancel()

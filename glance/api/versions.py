@@ -76,17 +76,18 @@ class VersionRoot(Resource):
         """Choose by the first segment of the path, or by the ``Accept`` header."""
         if request.method == b"OPTIONS":
             return self._options
-        while not name and request.postpath:
+        before, rest = request.prepath, request.postpath
+        assert before is not None and rest is not None
+        while not name and rest:
             # Leading slashes mean nothing.
-            name = request.postpath.pop(0)
-            request.prepath[-1] = name
+            before[-1] = name = rest.pop(0)
         segment = name.decode("ascii", "replace")
         if segment in SEGMENTS:
-            return self._api if request.postpath else self._slash
+            return self._api if rest else self._slash
         if name in self._extra:
             return self._extra[name]
         if version_in_accept(request.getHeader("Accept")) is not None:
-            request.postpath.insert(0, request.prepath.pop())
+            rest.insert(0, before.pop())
             return self._api
         return self._versions if name == b"versions" else self._choices
 

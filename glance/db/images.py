@@ -16,7 +16,9 @@ from typing import Any
 import orjson
 from sqlalchemy import (
     Connection,
+    DateTime,
     String,
+    Table,
     Text,
     and_,
     bindparam,
@@ -26,7 +28,9 @@ from sqlalchemy import (
     literal,
     null,
     or_,
+    outerjoin,
     select,
+    true,
     type_coerce,
     union_all,
     update,
@@ -94,7 +98,7 @@ def _children(condition: Any) -> Any:
     )  # fmt: skip
 
 
-_children_of_one = Prepared(_children(lambda c: c.image_id == bindparam("i0")))
+_own = _children(lambda c: c.image_id == bindparam("image_id")).subquery()
 
 
 @lru_cache(maxsize=64)
@@ -117,7 +121,12 @@ _visible_to_project = or_(
         ),
     ),
 )
-_one = select(*COLUMNS).where(images.c.id == bindparam("image_id"), images.c.deleted == false())
+#: An image's columns, again in each row of what belongs to it: one statement is all that it takes.
+_one = (
+    select(*COLUMNS, _own.c.kind, _own.c.a, _own.c.b, _own.c.c, _own.c.d)
+    .select_from(outerjoin(images, _own, _own.c.image_id == images.c.id))
+    .where(images.c.id == bindparam("image_id"), images.c.deleted == false())
+)
 
 #: Statements that read one image, by whether the viewer is an administrator and whether to lock.
 _ONE = {
@@ -144,25 +153,27 @@ def thd_get(connection: Connection, image_id: str, viewer: Viewer, *, lock: bool
     rows = _ONE[viewer.is_admin, lock].thd_rows(connection, values)
     if not rows:
         raise missing(image_id)
-    image = Image(*rows[0])
-    thd_fill(connection, [image])
+    image = Image(*rows[0][: len(FIELDS)])
+    _add_children({image.id: image}, [(image.id, *row[len(FIELDS) :]) for row in rows])
     return image
 
 
 def thd_fill(connection: Connection, found: list[Image]) -> None:
     """Read properties, tags and locations of images, all in one statement."""
-    if not found:
-        return
-    statement = _children_of_one if len(found) == 1 else _children_of(len(found))
-    rows = statement.thd_rows(connection, {f"i{n}": image.id for n, image in enumerate(found)})
-    by_id = {image.id: image for image in found}
+    if found:
+        names = {f"i{n}": image.id for n, image in enumerate(found)}
+        rows = _children_of(len(found)).thd_rows(connection, names)
+        _add_children({image.id: image for image in found}, rows)
+
+
+def _add_children(by_id: dict[str, Image], rows: Iterable[tuple[Any, ...]]) -> None:
     locations: list[tuple[int, str, Location]] = []
     for image_id, kind, a, b, c, d in rows:
         if kind == _PROPERTY:
             by_id[image_id].properties[a] = b
         elif kind == _TAG:
             by_id[image_id].tags.append(a)
-        else:
+        elif kind == _LOCATION:
             metadata = orjson.loads(c) if c else {}
             locations.append((d, image_id, Location(b, metadata or {}, a, d)))
     for _, image_id, location in sorted(locations, key=lambda entry: entry[0]):
@@ -279,12 +290,25 @@ def thd_set_status(
     :param values: other columns to set in the same statement.
     :returns: whether the image was moved.
     """
-    result = connection.execute(
-        update(images)
-        .where(images.c.id == image_id, images.c.status == expected, images.c.deleted == false())
-        .values(status=status, updated_at=now or utcnow(), **(values or {}))
+    changes = {"status": status, "updated_at": now or utcnow(), **(values or {})}
+    named = {f"new_{name}": value for name, value in changes.items()}
+    moved = _move(tuple(changes)).thd_run(
+        connection, {"of_id": image_id, "of_status": expected, **named}
     )
-    return result.rowcount == 1
+    return moved == 1
+
+
+@lru_cache(maxsize=64)
+def _move(names: tuple[str, ...]) -> Prepared:
+    return Prepared(
+        update(images)
+        .where(
+            images.c.id == bindparam("of_id"),
+            images.c.status == bindparam("of_status"),
+            images.c.deleted == false(),
+        )
+        .values({name: bindparam(f"new_{name}", type_=images.c[name].type) for name in names})
+    )
 
 
 def thd_add_location(connection: Connection, image_id: str, location: Location) -> None:
@@ -305,24 +329,34 @@ def thd_mark_deleted(connection: Connection, image: Image, *, delayed: bool) -> 
     """
     now = utcnow()
     status = PENDING_DELETE if delayed else DELETED
-    gone = {"deleted": True, "deleted_at": now, "updated_at": now}
     if not thd_set_status(
         connection, image.id, image.status, status, {"deleted": True, "deleted_at": now}, now
     ):
         return False
-    for table in (image_properties, image_tags, image_members):
-        connection.execute(
-            update(table)
-            .where(table.c.image_id == image.id, table.c.deleted == false())
-            .values(gone)
-        )
+    gone = {"of_id": image.id, "now": now}
+    _members_gone.thd_run(connection, gone)
+    if image.properties:
+        _properties_gone.thd_run(connection, gone)
+    if image.tags:
+        _tags_gone.thd_run(connection, gone)
     if image.locations:
-        connection.execute(
-            update(image_locations)
-            .where(image_locations.c.image_id == image.id, image_locations.c.deleted == false())
-            .values(status=status, **gone)
-        )
+        _locations_gone.thd_run(connection, {**gone, "new_status": status})
     return True
+
+
+def _gone(table: Table, **more: Any) -> Prepared:
+    now = bindparam("now", type_=DateTime)
+    return Prepared(
+        update(table)
+        .where(table.c.image_id == bindparam("of_id"), table.c.deleted == false())
+        .values(deleted=true(), deleted_at=now, updated_at=now, **more)
+    )
+
+
+_members_gone = _gone(image_members)
+_properties_gone = _gone(image_properties)
+_tags_gone = _gone(image_tags)
+_locations_gone = _gone(image_locations, status=bindparam("new_status", type_=String))
 
 
 def thd_add_tag(connection: Connection, image_id: str, tag: str) -> None:

@@ -14,11 +14,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from glance.db.columns import utcnow
 from glance.db.own_tables import transfer_leases
+from glance.db.prepared import Prepared
 
 UPLOAD = "upload"
 REMOVAL = "removal"
@@ -77,7 +78,10 @@ def thd_end(connection: Connection, lease_id: str) -> bool:
 
 def thd_end_any(connection: Connection, image_id: str) -> None:
     """End whatever lease an image has: what was under way has lost its object."""
-    connection.execute(delete(transfer_leases).where(_t.image_id == image_id))
+    _end_of_image.thd_run(connection, {"of_id": image_id})
+
+
+_end_of_image = Prepared(delete(transfer_leases).where(_t.image_id == bindparam("of_id")))
 
 
 def thd_beat(connection: Connection, progress: Mapping[str, int]) -> set[str]:

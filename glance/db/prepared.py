@@ -29,9 +29,10 @@ class _Form:
             for name, process in compiled._bind_processors.items()
             if callable(process)
         }
+        # Changes return no rows.
+        columns = getattr(statement, "selected_columns", ())
         processors = [
-            column.type.dialect_impl(dialect).result_processor(dialect, None)
-            for column in statement.selected_columns
+            column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
         ]
         self.processors: list[Callable[[Any], Any] | None] | None = (
             processors if any(processors) else None
@@ -39,9 +40,10 @@ class _Form:
 
 
 class Prepared:
-    """A SELECT to be run many times.
+    """A statement to be run many times.
 
-    :param statement: a SQLAlchemy select or union; its parameters are named ``bindparam``s.
+    :param statement: a SQLAlchemy select, union, update or delete; its parameters are named
+        ``bindparam``s.
     """
 
     def __init__(self, statement: Any) -> None:
@@ -54,28 +56,11 @@ class Prepared:
         :param values: a value for every parameter.
         :raises DBAPIError: whatever the database says, as SQLAlchemy would wrap it.
         """
-        dialect = connection.dialect
-        form = self._forms.get(dialect.name)
-        if form is None:
-            form = self._forms[dialect.name] = _Form(self._statement, dialect)
-        bound = {**form.constants, **values}
-        for name, process in form.bind.items():
-            bound[name] = process(bound[name])
-        parameters = bound if form.order is None else tuple([bound[n] for n in form.order])
+        form = self._form(connection)
         cursor = connection.connection.cursor()
         try:
-            cursor.execute(form.sql, parameters)
+            _thd_execute(connection, cursor, form, values)
             rows = cursor.fetchall()
-        except dialect.dbapi.Error as error:  # type: ignore[union-attr]
-            raise DBAPIError.instance(
-                form.sql,
-                None,
-                error,
-                dialect.dbapi.Error,  # type: ignore[union-attr]
-                hide_parameters=True,
-                connection_invalidated=dialect.is_disconnect(error, connection.connection, None),
-                dialect=dialect,
-            ) from error
         finally:
             cursor.close()
         if form.processors is None:
@@ -89,3 +74,45 @@ class Prepared:
             )
             for row in rows
         ]
+
+    def thd_run(self, connection: Connection, values: Mapping[str, Any]) -> int:
+        """Run the statement and return how many rows it changed.
+
+        Parameters and errors are those of :meth:`thd_rows`.
+        """
+        cursor = connection.connection.cursor()
+        try:
+            _thd_execute(connection, cursor, self._form(connection), values)
+            count: int = cursor.rowcount
+            return count
+        finally:
+            cursor.close()
+
+    def _form(self, connection: Connection) -> _Form:
+        form = self._forms.get(connection.dialect.name)
+        if form is None:
+            form = _Form(self._statement, connection.dialect)
+            self._forms[connection.dialect.name] = form
+        return form
+
+
+def _thd_execute(
+    connection: Connection, cursor: Any, form: _Form, values: Mapping[str, Any]
+) -> None:
+    bound = {**form.constants, **values}
+    for name, process in form.bind.items():
+        bound[name] = process(bound[name])
+    parameters = bound if form.order is None else tuple([bound[n] for n in form.order])
+    dialect: Any = connection.dialect
+    try:
+        cursor.execute(form.sql, parameters)
+    except dialect.dbapi.Error as error:
+        raise DBAPIError.instance(
+            form.sql,
+            None,
+            error,
+            dialect.dbapi.Error,
+            hide_parameters=True,
+            connection_invalidated=dialect.is_disconnect(error, connection.connection, None),
+            dialect=dialect,
+        ) from error

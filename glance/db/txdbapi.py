@@ -121,7 +121,7 @@ class Threads:
 
         Cancelling the Deferred drops the result; the job is done all the same.
         """
-        done: Deferred[Any] = Deferred(_drop)
+        done: Deferred[Any] = Deferred()
         if not self._running:
             done.errback(Unavailable("The service is stopping."))
             return done
@@ -158,10 +158,6 @@ class Threads:
         for thread in self._threads:
             thread.join()
         self._threads.clear()
-
-
-def _drop(done: Deferred[Any]) -> None:
-    """Let a cancelled Deferred fail now; Deferred itself then ignores the late result."""
 
 
 class Database:
@@ -248,7 +244,7 @@ class Database:
             raise Unavailable("The image catalogue's database does not answer.") from None
         first = retry.conflict_delay if kind == "conflict" else retry.loss_delay
         pause = min(retry.max_delay, first * 2 ** min(tries[kind] - 1, 16))
-        waited = deferLater(self._reactor, pause * random.uniform(0.5, 1.0))
+        waited: Deferred[Any] = deferLater(self._reactor, pause * random.uniform(0.5, 1.0))
         waited.addCallback(lambda _: self._threads.run(job))
         return waited.addErrback(self._again, job, tries)
 

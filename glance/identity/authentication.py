@@ -17,7 +17,7 @@ from glance.identity.context import RequestContext
 class IAuthenticator(Interface):
     """Tells who makes a request."""
 
-    def authenticate(  # type: ignore[misc]
+    def authenticate(
         headers: Headers, request_id: str
     ) -> RequestContext | Deferred[RequestContext]:
         """Return the caller's context, at once where it is known.

@@ -15,9 +15,7 @@ from glance.identity.context import RequestContext
 class IPolicy(Interface):
     """Decides."""
 
-    def check(  # type: ignore[misc]
-        context: RequestContext, rule: str, image: Image | None = None
-    ) -> None:
+    def check(context: RequestContext, rule: str, image: Image | None = None) -> None:
         """Check that a caller may do something.
 
         :param rule: the policy rule's name.

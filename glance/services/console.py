@@ -27,11 +27,9 @@ def serve_api(loaded: Loaded, argv: Sequence[str]) -> int:
 
     service = make_api(loaded, argv, reactor, _say, lambda text: _log.warn("{text}", text=text))
     IService(service).privilegedStartService()
-    reactor.callWhenRunning(service.startService)  # type: ignore[attr-defined]
-    reactor.addSystemEventTrigger(  # type: ignore[attr-defined]
-        "before", "shutdown", service.stopService
-    )
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.callWhenRunning(service.startService)
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.run()
     return 0
 
 

@@ -21,6 +21,7 @@ class _ParentWatch(FileDescriptor):
     def __init__(self, reactor: Any, descriptor: int) -> None:
         super().__init__(reactor)
         self._descriptor = descriptor
+        self._stop = reactor.stop
 
     def fileno(self) -> int:
         return self._descriptor
@@ -28,7 +29,7 @@ class _ParentWatch(FileDescriptor):
     def doRead(self) -> None:
         """Take the end of the pipe, the only thing that can come, as the parent's end."""
         self.reactor.removeReader(self)
-        self.reactor.stop()
+        self._stop()
 
 
 def main(argv: list[str]) -> None:
@@ -43,12 +44,10 @@ def main(argv: list[str]) -> None:
     listener = socket.socket(fileno=LISTENER_FD)
     service = ApiService(loaded, reactor, listener)
     os.set_blocking(PARENT_FD, False)
-    reactor.addReader(_ParentWatch(reactor, PARENT_FD))  # type: ignore[attr-defined]
-    reactor.callWhenRunning(service.startService)  # type: ignore[attr-defined]
-    reactor.addSystemEventTrigger(  # type: ignore[attr-defined]
-        "before", "shutdown", service.stopService
-    )
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.addReader(_ParentWatch(reactor, PARENT_FD))
+    reactor.callWhenRunning(service.startService)
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.run()
 
 
 if __name__ == "__main__":

@@ -54,7 +54,11 @@ class Heartbeat(Service):
     def hold(self, lease_id: str, holder: Holder) -> Callable[[], None]:
         """Renew a lease from now on; return what ends that."""
         self._holders[lease_id] = holder
-        return lambda: self._holders.pop(lease_id, None) and None
+
+        def release() -> None:
+            self._holders.pop(lease_id, None)
+
+        return release
 
     def beat(self) -> Deferred[None] | None:
         """Renew every lease once."""
