@@ -46,13 +46,7 @@ class Json(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         """Render the value as JSON text."""
-        if value is None:
-            return None
-        try:
-            return orjson.dumps(value).decode()
-        except TypeError:
-            # Integers beyond 64 bits: the standard library writes them, and fails on the rest.
-            return json.dumps(value)
+        return None if value is None else orjson.dumps(value).decode()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """Parse the JSON text."""
