@@ -7,7 +7,7 @@ options decides who wins. Here the command line always does.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,9 +65,8 @@ def make_parser(
     )
     for opt in program.command_line():
         _add(group, opt)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=program.name,
-        usage=None if extra else "%(prog)s [options]",
         description=program.summary,
         parents=[general],
         add_help=False,
@@ -98,6 +97,31 @@ def parse(program: Program, argv: Sequence[str], extra: ExtraCli | None = None) 
     given = vars(result.arguments)
     result.values = {name: given[name] for name in program.cli if name in given}
     return result
+
+
+class _BriefUsage(argparse.HelpFormatter):
+    """Says ``[options]`` in the usage line instead of listing forty of them."""
+
+    def add_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[argparse._MutuallyExclusiveGroup],
+        prefix: str | None = None,
+    ) -> None:
+        """Note the usage line down."""
+        brief = [action for action in actions if not action.option_strings]
+        # With a prefix of its own this is no usage line but the beginning of a sub-command's name.
+        if prefix is None:
+            brief.insert(0, argparse.Action(["options"], "options", nargs=0))
+        super().add_usage(usage, brief, (), prefix)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser, and parsers of sub-commands, with a brief usage line."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"formatter_class": _BriefUsage, **kwargs})
 
 
 class _Collect(argparse.Action):
