@@ -30,6 +30,7 @@ from glance.identity.policy import AdministratorPolicy
 from glance.stores.registry import Stores
 from glance.transfers.hashing import Hashes, check_algorithm
 from glance.transfers.heartbeat import Heartbeat
+from glance.transfers.inspecting import make_inspector
 from glance.transfers.recovery import Recovery
 from glance.transfers.removal import Remover
 from glance.transfers.upload import Uploader
@@ -81,6 +82,7 @@ class ApiService(MultiService):
             heartbeat,
             self._identity,
             lambda: Hashes(reactor, self._hashing, conf.hashing_algorithm),
+            lambda image: make_inspector(reactor, self._hashing, image, conf.image_format),
             conf.image_size_cap,
         )
         self.site = self._make_site(conf, remover, uploader)

@@ -26,6 +26,7 @@ from glance.stores.interfaces import IStore, IStoreWriter, StoredData
 from glance.transfers.buffers import Buffer
 from glance.transfers.hashing import Hashes
 from glance.transfers.heartbeat import Heartbeat
+from glance.transfers.inspecting import Inspector
 from glance.transfers.worker import WorkerIdentity
 
 
@@ -74,6 +75,7 @@ class Uploader:
     :param heartbeat: keeps the leases of uploads under way.
     :param identity: this worker.
     :param make_hashes: makes a fresh :class:`~glance.transfers.hashing.Hashes` for an upload.
+    :param make_inspector: makes what looks into the data of an image, if anything is to.
     :param size_cap: ``[DEFAULT] image_size_cap``, bytes.
     """
 
@@ -85,12 +87,14 @@ class Uploader:
         heartbeat: Heartbeat,
         identity: WorkerIdentity,
         make_hashes: Callable[[], Hashes],
+        make_inspector: Callable[[Image], Inspector | None],
         size_cap: int,
     ) -> None:
         self._database = database
         self._heartbeat = heartbeat
         self._identity = identity
         self._make_hashes = make_hashes
+        self._make_inspector = make_inspector
         self._size_cap = size_cap
 
     async def upload(
@@ -118,8 +122,10 @@ class Uploader:
         try:
             writer = await self._open(store, image, expected.size)
             hashes = self._make_hashes()
-            pipeline = _Pipeline(source, writer, hashes, progress)
+            inspector = self._make_inspector(image)
+            pipeline = _Pipeline(source, writer, hashes, inspector, progress)
             await self._stream(source, pipeline, expected.size)
+            virtual_size = None if inspector is None else await inspector.finish()
             stored: StoredData = await writer.commit()
         except BaseException:
             if writer is not None:
@@ -128,14 +134,21 @@ class Uploader:
             raise
         finally:
             release()
-        await self._finish(image, lease, store, stored, hashes)
+        await self._finish(image, lease, store, stored, hashes, virtual_size)
 
     async def _finish(
-        self, image: Image, lease: str, store: IStore, stored: StoredData, hashes: Hashes
+        self,
+        image: Image,
+        lease: str,
+        store: IStore,
+        stored: StoredData,
+        hashes: Hashes,
+        virtual_size: int | None,
     ) -> None:
         location = Location(stored.url, {**stored.metadata, "store": store.store_id})
         values = {
             "size": stored.size,
+            "virtual_size": virtual_size,
             "checksum": hashes.checksum,
             "os_hash_algo": hashes.algorithm,
             "os_hash_value": hashes.value,
@@ -214,17 +227,23 @@ class Uploader:
 
 
 class _Pipeline:
-    """Hash and write the buffers of one upload side by side.
+    """Hash, inspect and write the buffers of one upload side by side.
 
     The first failure stops the source, so that no more is taken in than can be used.
     """
 
     def __init__(
-        self, source: ByteSource, writer: IStoreWriter, hashes: Hashes, progress: _Progress
+        self,
+        source: ByteSource,
+        writer: IStoreWriter,
+        hashes: Hashes,
+        inspector: Inspector | None,
+        progress: _Progress,
     ) -> None:
         self._source = source
         self._writer = writer
         self._hashes = hashes
+        self._inspector = inspector
         self._progress = progress
         self._pending = 0
         self._drained: Deferred[None] | None = None
@@ -234,6 +253,8 @@ class _Pipeline:
         """Start work on the next buffer; it is released when the work is done."""
         data = buffer.data
         work = [*self._hashes.update(data), self._writer.write(offset, data)]
+        if self._inspector is not None:
+            work.append(self._inspector.feed(data))
         self._pending += 1
         DeferredList(work, consumeErrors=True).addCallback(self._done, buffer)
 
