@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     DateTime,
     Enum,
@@ -198,7 +199,7 @@ cached_images = catalogue_table(
     Column("image_id", String(36), nullable=False),
     Column("last_accessed", DateTime, nullable=False),
     Column("last_modified", DateTime, nullable=False),
-    Column("size", big_integer(), nullable=False),
+    Column("size", BigInteger, nullable=False),
     Column("hits", Integer, nullable=False),
     Column("checksum", String(32)),
     Column(

@@ -1,6 +1,15 @@
 """Records of cached images come into the catalogue, by node."""
 
-from sqlalchemy import Column, DateTime, ForeignKey, Integer, MetaData, String, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    UniqueConstraint,
+)
 
 from glance.db.columns import big_integer, catalogue_table
 from glance.db.migrations.operations import add_tables
@@ -26,7 +35,7 @@ def upgrade() -> None:
         Column("image_id", String(36), nullable=False),
         Column("last_accessed", DateTime, nullable=False),
         Column("last_modified", DateTime, nullable=False),
-        Column("size", big_integer(), nullable=False),
+        Column("size", BigInteger, nullable=False),
         Column("hits", Integer, nullable=False),
         Column("checksum", String(32)),
         Column(
