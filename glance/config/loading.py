@@ -150,12 +150,17 @@ class _Values:
         """
         try:
             value = self.conf[opt.dest] if group == "DEFAULT" else self.conf[group][opt.dest]
-        except (cfg.NoSuchOptError, cfg.NoSuchGroupError, cfg.TemplateSubstitutionError):
+        except (
+            cfg.NoSuchOptError,
+            cfg.NoSuchGroupError,
+            cfg.TemplateSubstitutionError,
+            RecursionError,
+        ):
             raise self.error(
-                group, opt, "a '$' in it refers to no option; write '$$' for a plain dollar sign"
+                group,
+                opt,
+                "a '$' in it does not refer to another option; write '$$' for a plain dollar sign",
             ) from None
-        except RecursionError:
-            raise self.error(group, opt, "a '$' in it leads back to the option itself") from None
         except (ValueError, cfg.Error):
             raise self.error(group, opt, f"it must be {describe(opt)}") from None
         if value is None and opt.default is not None:

@@ -18,7 +18,8 @@ _SECRETS = re.compile(
     r"""(?P<name>(?:passw(?:or)?d|passphrase|secret|token|credential|authorization
           |(?:access|secret|store|auth|api|encryption)[_-]key)(?:[_-][\w-]{0,40})?
           \\?["']?\s{0,8}[=:]\s{0,8}[\[(]?\s{0,8})
-        (?:b?"(?:[^"\\]|\\.){0,4096}"?
+        (?:\\"(?:[^"\\]|\\[^"]){0,4096}\\?"?
+          |b?"(?:[^"\\]|\\.){0,4096}"?
           |b?'(?:[^'\\]|\\.){0,4096}'?
           |(?:bearer|basic)\s{1,8}[^\s,;]+
           |[^\s,;&'"\])}]+)"""

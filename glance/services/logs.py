@@ -10,6 +10,7 @@ import configparser
 import logging
 import logging.config
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -150,8 +151,11 @@ def _check_formats(conf: Any) -> None:
         "logging_debug_format_suffix",
         "logging_exception_prefix",
     ):
+        form = getattr(conf, name) or ""
         try:
-            (getattr(conf, name) or "") % record.__dict__
+            if _BARE.search(form.replace("%%", "")):
+                raise ValueError("a % must be followed by a key in parentheses, or by another %")
+            form % record.__dict__
         except KeyError as error:
             raise ConfigError(f"[DEFAULT]{name}: there is no key {error} for log lines.") from None
         except (ValueError, TypeError) as error:
@@ -162,6 +166,9 @@ def _check_formats(conf: Any) -> None:
         raise ConfigError(
             f"[DEFAULT]logging_user_identity_format is not a format for log lines: {error}."
         ) from None
+
+
+_BARE = re.compile(r"%(?!\()")
 
 
 class _AnyKey(dict[str, str]):
@@ -175,6 +182,7 @@ def _configure_from_file(started: Logging, path: str) -> None:
     """Let a file of the operator's say everything; what it makes still gets cleaned records."""
     root = logging.getLogger()
     before = list(root.handlers)
+    started.undo_by(root.setLevel, root.level)
     if not os.access(path, os.R_OK):
         raise ConfigError(f"[DEFAULT]log_config_append: the file {path} cannot be read.")
     try:

@@ -190,13 +190,12 @@ class _Syslog(_Frugal, logging.handlers.SysLogHandler):
 
 def _syslog_handler(conf: Any, program: str) -> logging.Handler:
     """Make the handler of syslog."""
-    try:
-        handler = _Syslog(address=SYSLOG_SOCKET, facility=conf.syslog_log_facility)
-    except OSError as error:
+    # The handler itself would go on trying in silence.
+    if not os.path.exists(SYSLOG_SOCKET):
         raise ConfigError(
-            f"[DEFAULT]use_syslog: the syslog socket {SYSLOG_SOCKET} cannot be used: "
-            f"{(error.strerror or 'unknown reason').lower()}."
-        ) from None
+            f"[DEFAULT]use_syslog: there is no {SYSLOG_SOCKET}. Is a syslog daemon running?"
+        )
+    handler = _Syslog(address=SYSLOG_SOCKET, facility=conf.syslog_log_facility)
     handler.ident = f"{program}: "
     return handler
 
