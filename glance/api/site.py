@@ -44,6 +44,7 @@ def make_site(
     body_limit: int,
     client_timeout: float | None,
     max_header: int,
+    keep_alive: bool = True,
     log: Any = None,
 ) -> StreamingSite:
     """Put the service's resources under one HTTP server.
@@ -63,5 +64,6 @@ def make_site(
         body_limit=body_limit,
         timeout=client_timeout,
         max_header=max_header,
+        keep_alive=keep_alive,
         log=log,
     )

@@ -189,6 +189,13 @@ class StreamingChannel(HTTPChannel):
         if self._paused_by_body:
             self._networkProducer.pauseProducing()
 
+    def checkPersistence(self, request: Any, version: bytes) -> bool:
+        """Keep the connection for more requests, if that is configured."""
+        if not self.site.keep_alive:
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+            return False
+        return bool(super().checkPersistence(request, version))
+
     def allContentReceived(self) -> None:
         """Hand the end of the body on, or end a connection that only waited for it."""
         if self._normal_read_size is not None:
@@ -262,6 +269,7 @@ class StreamingSite(Site):
         body_limit: int,
         timeout: float | None,
         max_header: int,
+        keep_alive: bool = True,
         log: Callable[[StreamingRequest], None] | None = None,
     ) -> None:
         super().__init__(
@@ -273,6 +281,7 @@ class StreamingSite(Site):
         self.buffers = BufferPool()
         self._log_request = log
         self._max_header = max_header
+        self.keep_alive = keep_alive
 
     def protocol(self) -> StreamingChannel:  # type: ignore[override]
         """Make the protocol of one connection."""

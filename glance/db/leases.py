@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 from uuid import uuid4
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -103,23 +102,14 @@ def thd_beat(connection: Connection, progress: Mapping[str, int]) -> set[str]:
     return lost
 
 
-def thd_stale(connection: Connection, seconds: float) -> list[Lease]:
-    """List leases without a heartbeat for so many seconds."""
-    return _leases(connection, _t.heartbeat_at < utcnow() - timedelta(seconds=seconds))
+def thd_all(connection: Connection) -> list[Lease]:
+    """List every lease there is: one for each transfer under way."""
+    return [Lease(*row) for row in _all.thd_rows(connection, {})]
 
 
-def thd_of_node(connection: Connection, node: str) -> list[Lease]:
-    """List the leases of one node's workers."""
-    return _leases(connection, _t.node == node)
-
-
-def _leases(connection: Connection, condition: Any) -> list[Lease]:
-    rows = connection.execute(
-        select(_t.id, _t.image_id, _t.kind, _t.node, _t.worker, _t.store_id, _t.heartbeat_at).where(
-            condition
-        )
-    )
-    return [Lease(*row) for row in rows]
+_all = Prepared(
+    select(_t.id, _t.image_id, _t.kind, _t.node, _t.worker, _t.store_id, _t.heartbeat_at)
+)
 
 
 def thd_end_unrenewed(connection: Connection, leases: Iterable[Lease]) -> list[Lease]:

@@ -39,6 +39,9 @@ from glance.transfers.worker import WorkerIdentity
 #: Threads for hashing: more uploads than this make the lanes of a few take turns.
 HASH_THREADS = 8
 
+#: The file that takes the service out of a load balancer's rotation, where none is configured.
+HEALTHCHECK_DISABLE = "/etc/glance/healthcheck_disable"
+
 _access_log = Logger(namespace="glance.access")
 
 
@@ -100,7 +103,7 @@ class ApiService(MultiService):
             SchemasResource(served_schemas(settings.disk_formats, settings.container_formats)),
         ]
         health = conf.healthcheck
-        paths = [path for path in (health.disable_by_file_path,) if path]
+        paths = [health.disable_by_file_path or HEALTHCHECK_DISABLE]
         healthcheck = HealthcheckResource(
             paths, health.detailed, lambda f, *args: deferToThread(f, *args)
         )
@@ -114,6 +117,7 @@ class ApiService(MultiService):
             body_limit=conf.json_body_limit,
             client_timeout=conf.client_socket_timeout or None,
             max_header=conf.max_header_line or 2**31,
+            keep_alive=conf.http_keepalive,
             log=log_access if conf.verbose or conf.debug else None,
         )
 

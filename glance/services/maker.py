@@ -45,6 +45,7 @@ def make_api(
         )
     if flavor:
         warn(f"[paste_deploy] flavor = {flavor}: this version has no image cache; serving without.")
+    check_unavailable(conf, warn)
     host = choose_host(conf, authenticated=False)
     if not is_loopback(host):
         warn(
@@ -65,6 +66,25 @@ def make_api(
     from glance.services.supervisor import Supervisor, worker_command
 
     return Supervisor(reactor, listener, worker_command(argv), count)
+
+
+def check_unavailable(conf: Any, warn: Callable[[str], None]) -> None:
+    """Say which options are set to no effect, and refuse those that promise protection.
+
+    :raises ConfigError: TLS is asked for, which this version does not have.
+    """
+    for name in ("cert_file", "key_file", "ca_file"):
+        if getattr(conf, name):
+            raise ConfigError(
+                f"[DEFAULT] {name} asks for TLS, which this version does not serve by itself; "
+                "leave it unset and put a proxy that ends TLS in front."
+            )
+    if conf.healthcheck.allowed_source_ranges:
+        raise ConfigError(
+            "[healthcheck] allowed_source_ranges is not supported by this version; leave it unset."
+        )
+    if str(conf.user_storage_quota).strip() not in ("0", ""):
+        warn("[DEFAULT] user_storage_quota has no effect in this version.")
 
 
 def worker_count(configured: int | None) -> int:

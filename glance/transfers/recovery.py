@@ -1,12 +1,14 @@
 """Put right what dead workers left: no image stays ``saving``, no data stays without a record.
 
 Runs at start, when the leases of this node's dead processes are known to be void, and ever after at
-an interval, when a lease without a heartbeat counts as void whoever held it. Every lease is taken
-over by one delete-and-insert that only one process can win.
+an interval, when a lease whose heartbeat has stood still counts as void whoever held it. How long
+it has stood still is told by this process's own clock, so that clocks may differ between nodes.
+Every lease is taken over by one delete-and-insert that only one process can win.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -29,11 +31,14 @@ from glance.transfers.worker import WorkerIdentity, thd_is_alive
 
 _EVERYTHING = Viewer(is_admin=True)
 
+#: Seconds between sweeps of the stores for partial files when nothing hints at any.
+SWEEP_INTERVAL = 3600.0
+
 
 class Recovery(Service):
     """Look for interrupted work and finish or undo it.
 
-    :param stale_time: seconds without a heartbeat after which a lease is void.
+    :param stale_time: seconds of a heartbeat standing still after which a lease is void.
     :param interval: seconds between looks.
     """
 
@@ -56,6 +61,10 @@ class Recovery(Service):
         self._identity = identity
         self._stale_time = stale_time
         self._interval = interval
+        self._reactor = reactor
+        # The heartbeats seen, and since when each has been the same.
+        self._seen: dict[str, tuple[datetime, float]] = {}
+        self._sweep_due = reactor.seconds()
         self._loop = LoopingCall(lambda: ensureDeferred(self.look()))
         self._loop.clock = reactor
 
@@ -73,24 +82,40 @@ class Recovery(Service):
     async def look(self) -> None:
         """Find void leases, finish or undo what they stand for, sweep partial files."""
         try:
-            for lease in await self._void_leases():
+            void = await self._void_leases()
+            for lease in void:
                 await self._recover(lease)
-            swept = await self._stores.sweep()
-            if swept:
-                self._log.warn("Removed {count} unfinished file(s) of dead workers", count=swept)
+            now = self._reactor.seconds()
+            if void or now >= self._sweep_due:
+                swept = await self._stores.sweep()
+                self._sweep_due = now + SWEEP_INTERVAL
+                if swept:
+                    self._log.warn("Removed {count} unfinished file(s)", count=swept)
         except Exception as error:
             # Whatever it was, the next look tries again.
             self._log.failure("Looking for interrupted work failed: {error}", error=error)
 
     async def _void_leases(self) -> list[Lease]:
-        stale = await self._database.runReading(leases.thd_stale, self._stale_time)
-        void = {lease.id: lease for lease in stale}
-        ours = await self._database.runReading(leases.thd_of_node, self._identity.node)
-        workers = {lease.worker for lease in ours} - {self._identity.worker}
-        if workers:
-            dead = await deferToThread(_thd_dead, workers)
-            void |= {lease.id: lease for lease in ours if lease.worker in dead}
-        return list(void.values())
+        every = await self._database.runReading(leases.thd_all)
+        now = self._reactor.seconds()
+        before, self._seen = self._seen, {}
+        for lease in every:
+            beat, since = before.get(lease.id, (lease.heartbeat_at, now))
+            self._seen[lease.id] = (
+                (beat, since) if beat == lease.heartbeat_at else (lease.heartbeat_at, now)
+            )
+        ours = {
+            lease.worker
+            for lease in every
+            if lease.node == self._identity.node and lease.worker != self._identity.worker
+        }
+        dead = await deferToThread(_thd_dead, ours) if ours else set()
+        return [
+            lease
+            for lease in every
+            if now - self._seen[lease.id][1] >= self._stale_time
+            or (lease.node == self._identity.node and lease.worker in dead)
+        ]
 
     async def _recover(self, lease: Lease) -> None:
         taken = await self._database.runInteraction(_thd_take_over, lease, self._identity)

@@ -95,7 +95,7 @@ class CatalogueCase(SynchronousTestCase):
         return self.run_in_database(images.thd_get, IMAGE, EVERYTHING)
 
     def all_leases(self):
-        return self.run_in_database(lambda c: leases.thd_stale(c, -1))
+        return self.run_in_database(leases.thd_all)
 
     def take_lease(self, identity=US, kind=leases.UPLOAD, store_id="memory"):
         return self.run_in_database(

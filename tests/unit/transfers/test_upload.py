@@ -39,6 +39,7 @@ class UploadCase(CatalogueCase):
             self.heartbeat,
             US,
             lambda: Hashes(self.reactor, InlineThreads(), "sha512"),
+            lambda image: None,
             CAP,
         )
 
