@@ -97,12 +97,15 @@ def _thd_sqlite(connection: Connection) -> Iterator[None]:
     connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
     try:
         with _thd_transaction(connection, "BEGIN IMMEDIATE"):
+            # What was broken before is not for us to refuse.
+            before = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
             yield
-            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
-            if broken is not None:
+            after = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+            if len(after) > len(before):
+                child, _, parent, _ = after[-1]
                 raise SchemaError(
-                    f"A row of table {broken[0]} refers to a missing row of table {broken[2]}; "
-                    "nothing was changed. Repair or remove the row first."
+                    f"A row of table {child} would refer to a missing row of table {parent}; "
+                    "nothing was changed. This is a fault of the program."
                 )
     finally:
         connection.exec_driver_sql(f"PRAGMA foreign_keys = {int(bool(enforced))}")

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, Inspector, inspect, text
 
 from glance.db import schema
 from glance.db.engine import make_engine
+from glance.db.own_tables import OWN
 from glance.db.revisions import CATALOGUE_CHAIN, OWN_CHAIN
 from glance.db.schema import SchemaError, State
 
@@ -268,7 +269,7 @@ def test_creation_that_broke_off(engine: Engine, monkeypatch: pytest.MonkeyPatch
         raise RuntimeError("power cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr(schema.OWN, "create_all", fail)
+        patch.setattr(OWN, "create_all", fail)
         with pytest.raises(RuntimeError):
             schema.thd_sync(engine)
     status = schema.thd_status(engine)
@@ -318,7 +319,7 @@ def test_revision_that_broke_off(engine: Engine, monkeypatch: pytest.MonkeyPatch
 
 def _sync(url: str, barrier: Any, results: Any) -> None:
     engine = make_engine(url)
-    barrier.wait(30)
+    barrier.wait(120)
     try:
         results.put(schema.thd_sync(engine))
     except BaseException as error:
@@ -340,7 +341,7 @@ def test_processes_that_start_at_once(database_url: str, start: str) -> None:
     ]
     for process in processes:
         process.start()
-    outcomes = [results.get(timeout=60) for _ in processes]
+    outcomes = [results.get(timeout=120) for _ in processes]
     for process in processes:
         process.join()
     assert sorted(outcomes, key=str) == [False, False, False, True]

@@ -3,15 +3,19 @@
 Alembic executes this file by its path; it is not imported.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 
 _attributes = context.config.attributes
 _say = _attributes["say"]
 
 
-def _applied(*, step: Any, **_kwargs: Any) -> None:
+def _applied(
+    ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]
+) -> None:
     _say(f"Applied revision {step.up_revision_id}.")
 
 

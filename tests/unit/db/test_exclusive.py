@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 
 from glance.db.engine import make_engine
 from glance.db.exclusive import SchemaError, address, reason, thd_connected, thd_exclusively
@@ -65,13 +65,39 @@ def test_refused_statement(tmp_path: Path) -> None:
         connection.exec_driver_sql("SELECT * FROM missing")
 
 
-def test_broken_reference_undoes_everything(tmp_path: Path) -> None:
-    engine = make_engine(f"sqlite:///{tmp_path}/x")
-    broken = pytest.raises(SchemaError, match="table child refers to a missing row of table parent")
-    with broken, thd_exclusively(engine) as connection:
+def break_reference(engine: Engine) -> None:
+    with thd_exclusively(engine) as connection:
         connection.exec_driver_sql("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
         connection.exec_driver_sql("CREATE TABLE child (p INTEGER REFERENCES parent (id))")
         connection.exec_driver_sql("INSERT INTO child VALUES (7)")
+
+
+def test_broken_reference_undoes_everything(tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///{tmp_path}/x")
+    with pytest.raises(SchemaError, match="child would refer to a missing row of table parent"):
+        break_reference(engine)
     with thd_connected(engine) as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar() == 0
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_reference_that_was_broken_before_is_no_obstacle(tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///{tmp_path}/x")
+    with thd_connected(engine) as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+        connection.exec_driver_sql("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+        connection.exec_driver_sql("CREATE TABLE child (p INTEGER REFERENCES parent (id))")
+        connection.exec_driver_sql("INSERT INTO child VALUES (7)")
+    with thd_exclusively(engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE another (id INTEGER)")
+    with thd_connected(engine) as connection:
+        assert connection.exec_driver_sql("SELECT * FROM another").all() == []
+
+
+def test_failure_undoes_everything(tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///{tmp_path}/x")
+    with pytest.raises(ZeroDivisionError), thd_exclusively(engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE half (id INTEGER)")
+        raise ZeroDivisionError
+    with thd_connected(engine) as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar() == 0
