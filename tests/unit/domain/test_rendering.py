@@ -113,7 +113,7 @@ def test_a_deactivated_image_hides_where_its_data_is(
     assert ("direct_url" in body) is shown
 
 
-@pytest.mark.parametrize("name", [*HIDDEN_PROPERTIES, "stores", "locations", "direct_url"])
+@pytest.mark.parametrize("name", [*sorted(HIDDEN_PROPERTIES), "stores", "locations", "direct_url"])
 def test_withheld_properties_never_show(name: str) -> None:
     assert name not in render_image(an_image(properties={name: "http://worker:9292"}))
 
