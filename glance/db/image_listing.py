@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from glance.db.images import COLUMNS, thd_fill
-from glance.db.prepared import Prepared
+from glance.db.prepared import Prepared, among
 from glance.db.tables import image_members, image_properties, image_tags, images
 from glance.domain.errors import Invalid
 from glance.domain.image import COMMUNITY, KILLED, PUBLIC, SHARED, Image
@@ -160,7 +160,7 @@ def _visible(shape: _Shape, member_status: str) -> list[Condition]:
     """Say which images a viewer may see at all."""
     if shape.is_admin:
         return []
-    ways: list[Condition] = [_i.visibility.in_((PUBLIC, COMMUNITY))]
+    ways: list[Condition] = [among(_i.visibility, (PUBLIC, COMMUNITY))]
     if shape.has_project:
         m = image_members.c
         shared = select(m.image_id).where(m.member == _project(), m.deleted == false())
@@ -202,7 +202,8 @@ def _condition(n: int, kind: type, *details: Any) -> Condition:
         )
     column: ColumnElement[Any] = _i[details[0]]
     if kind is OneOf:
-        return column.in_([bindparam(f"{name}_{m}", type_=String) for m in range(details[1])])
+        names = [bindparam(f"{name}_{m}", type_=column.type) for m in range(details[1])]
+        return among(column, names)
     op = details[1] if kind is Compare else "eq"
     return _COMPARE[op](column, bindparam(name, type_=column.type))
 

@@ -38,7 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from glance.db.columns import utcnow
-from glance.db.prepared import Prepared
+from glance.db.prepared import Prepared, among
 from glance.db.tables import (
     image_locations,
     image_members,
@@ -104,11 +104,11 @@ _own = _children(lambda c: c.image_id == bindparam("image_id")).subquery()
 @lru_cache(maxsize=64)
 def _children_of(count: int) -> Prepared:
     names = [bindparam(f"i{n}", type_=String) for n in range(count)]
-    return Prepared(_children(lambda c: c.image_id.in_(names)))
+    return Prepared(_children(lambda c: among(c.image_id, names)))
 
 
 _visible_to_project = or_(
-    images.c.visibility.in_((PUBLIC, COMMUNITY)),
+    among(images.c.visibility, (PUBLIC, COMMUNITY)),
     images.c.owner == bindparam("project_id"),
     and_(
         images.c.visibility == SHARED,

@@ -7,13 +7,24 @@ leaves to each run what only the driver can do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import ColumnElement, Connection, Dialect, false, literal
 from sqlalchemy.exc import DBAPIError
 
 Row = tuple[Any, ...]
+
+
+def among(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """Say that a column has one of some values.
+
+    ``column.in_(values)`` writes its list anew for each run; this one stands in the statement.
+
+    :param values: plain values or ``bindparam``s, their number fixed; none match when it is 0.
+    """
+    fixed = [v if isinstance(v, ColumnElement) else literal(v, column.type) for v in values]
+    return column.in_(fixed) if fixed else false()
 
 
 class _Form:
@@ -21,6 +32,8 @@ class _Form:
 
     def __init__(self, statement: Any, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
+        if compiled.post_compile_params:
+            raise TypeError("A list is left open in a prepared statement; use among() for it.")
         self.sql = str(compiled)
         self.order: list[str] | None = compiled.positiontup if compiled.positional else None
         self.constants = {k: v for k, v in compiled.params.items() if v is not None}
