@@ -73,16 +73,17 @@ def normal(section: str) -> str:
     return section if section == "DEFAULT" else section.lower()
 
 
-def conf_files(directory: str) -> list[str]:
+def conf_files(directory: str, *, origin: str) -> list[str]:
     """List the ``*.conf`` files of a directory in the order in which they are applied.
 
-    :raises ConfigError: there is no such directory.
+    :param origin: the option that named it, for the error message.
+    :raises ConfigError: there is no such directory, or it cannot be read.
     """
     path = Path(directory).expanduser()
     try:
         names = sorted(entry.name for entry in path.iterdir())
     except OSError as error:
-        raise ConfigError(f"--config-dir {directory}: cannot be read: {_reason(error)}") from None
+        raise ConfigError(f"{origin} {directory}: cannot be read: {_reason(error)}") from None
     return [
         str(path / name) for name in names if name.endswith(".conf") and not name.startswith(".")
     ]

@@ -84,8 +84,9 @@ def load(
     files = list(line.files or default_files)
     index.read(line.files, origin="--config-file")
     index.read(default_files, origin="configuration file")
+    named = "--config-dir" if line.directories else "configuration directory"
     for directory in line.directories or default_dirs:
-        found = conf_files(directory)
+        found = conf_files(directory, origin=named)
         index.read(found, origin="configuration file")
         files += found
     embedded = row.embedded and not (files or line.directories)

@@ -102,10 +102,11 @@ def find_defaults(
         directories = search_directories()
     found = []
     for name in program.files:
-        candidates = (directory / f"{name}{suffix}" for directory in directories)
-        path = next((path for path in candidates if path.exists()), None)
+        candidates = (os.path.join(directory, f"{name}{suffix}") for directory in directories)
+        # Unlike Path.exists this passes over directories that we may not look into.
+        path = next(filter(os.path.exists, candidates), None)
         if path is not None:
-            found.append(str(path))
+            found.append(path)
     return found
 
 

@@ -169,7 +169,8 @@ def _file_handler(conf: Any, path: str) -> logging.Handler:
                         f"[DEFAULT]log_rotate_interval is {every}: with "
                         "log_rotate_interval_type = Weekday it must be from 0 (Monday) to 6."
                     )
-                unit = f"W{every}"
+                # Here the number is the day, and one week the interval.
+                unit, every = f"W{every}", 1
             elif every < 1:
                 raise ConfigError(
                     f"[DEFAULT]log_rotate_interval is {every}: it must be at least 1."

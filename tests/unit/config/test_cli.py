@@ -26,7 +26,7 @@ def test_help(capsys: pytest.CaptureFixture[str], flag: str) -> None:
     code, out, err = ended(capsys, flag)
     assert (code, err) == (0, "")
     assert out.startswith("usage: glance-api [options]\n")
-    for option in ("--config-dir DIR", "--bind-port PORT", "--nodebug", "--log-config PATH"):
+    for option in ("--config-dir DIR", "--bind-port PORT", "--nodebug", "--log-config", "--logdir"):
         assert option in out
 
 

@@ -67,5 +67,10 @@ def test_pipe_is_refused(tmp_path: Path) -> None:
         FileIndex().read([str(tmp_path / "pipe")], origin="--config-file")
 
 
-def test_directory_without_files(tmp_path: Path) -> None:
-    assert conf_files(str(tmp_path)) == []
+def test_directories(tmp_path: Path) -> None:
+    assert conf_files(str(tmp_path), origin="") == []
+    for name in ("b.conf", "a.conf", ".c.conf", "d.conf~"):
+        (tmp_path / name).touch()
+    assert conf_files(str(tmp_path), origin="") == [f"{tmp_path}/a.conf", f"{tmp_path}/b.conf"]
+    with pytest.raises(ConfigError, match="^--config-dir .*: cannot be read: not a directory"):
+        conf_files(str(tmp_path / "a.conf"), origin="--config-dir")

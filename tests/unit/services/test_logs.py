@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import sys
+import time
 import types
 import warnings
 from collections.abc import Callable, Iterator
@@ -387,6 +388,7 @@ class TestFiles:
             h for h in logging.getLogger().handlers if isinstance(h, logtargets.TimedFile)
         ]
         process.logger().error("one")
+        assert handler.rolloverAt > time.time()
         handler.rolloverAt = 0
         process.logger().error("two")
         assert len(list(process.state.glob("log.*"))) == 1
