@@ -193,8 +193,7 @@ class _KernelSender:
         """Do nothing, likewise."""
 
     def stopProducing(self) -> None:
-        """Give up: the connection is gone."""
-        self._finish(CancelledError())
+        """Do nothing: the request learns next that its connection is gone, and cancels us."""
 
 
 @implementer(IPushProducer)
@@ -262,5 +261,4 @@ class _CopyingSender:
         self._go_on()
 
     def stopProducing(self) -> None:
-        """Give up: the connection is gone."""
-        self._finish(CancelledError())
+        """Do nothing: the request learns next that its connection is gone, and cancels us."""

@@ -84,6 +84,14 @@ class SendingCase(SynchronousTestCase):
         sent = send(self.request, self.reader, offset, length, self.clock, stall)
         return Deferred.fromCoroutine(sent)
 
+    def vanish(self, sending_):
+        """Do what happens, in this order, when the transport has lost its connection."""
+        self.request.producer.stopProducing()
+        self.assertNoResult(sending_)
+        self.request._disconnected = True
+        sending_.cancel()
+        self.failureResultOf(sending_, CancelledError)
+
     def assertOver(self):
         """Nothing is left behind: no producer, no timer."""
         self.assertIsNone(self.request.producer)
@@ -148,13 +156,12 @@ class TestCopying(SendingCase):
     def test_vanished_client_ends_it(self):
         self.reader.held = []
         sending_ = self.send()
-        self.request.producer.stopProducing()
-        self.failureResultOf(sending_, CancelledError)
+        self.vanish(sending_)
         # The read under way comes to an end that nobody waits for any more.
         waiting, data = self.reader.held.pop()
         waiting.callback(data)
         self.assertEqual(self.transport.value(), HEAD)
-        self.assertOver()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_cancelling_ends_it(self):
         self.reader.held = []
@@ -352,9 +359,7 @@ class TestKernel(SendingCase):
         while (result := self.transport.doWrite()) is None:
             pass
         self.assertIs(result, CONNECTION_LOST)
-        self.request._disconnected = True
-        self.request.producer.stopProducing()
-        self.failureResultOf(sending_, CancelledError)
+        self.vanish(sending_)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_cancelling_gives_the_transport_back(self):
