@@ -102,13 +102,16 @@ class ImageDataResource:
         return image
 
     async def _open(self, image: Image) -> IStoreReader | None:
-        """Open the first copy that can be read; ``None`` when there is no data."""
+        """Open the first copy that can be read and is whole; ``None`` when there is no data."""
         error: StoreError | None = None
         for location in self._by_preference(image):
             try:
                 store = self._stores.for_url(location.url, _store_id(location))
                 reader: IStoreReader = await store.open_reader(location.url)
-                return reader
+                if image.size is None or reader.size == image.size:
+                    return reader
+                reader.close()
+                error = StoreError("The stored data has another length than the image.")
             except (StoreError, UnknownStore) as failed:
                 error = failed
         if error is None or isinstance(error, DataNotFound):
