@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 from twisted.application.service import Service
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
@@ -33,6 +33,9 @@ _EVERYTHING = Viewer(is_admin=True)
 
 #: Seconds between sweeps of the stores for partial files when nothing hints at any.
 SWEEP_INTERVAL = 3600.0
+
+#: Seconds that a stop waits for a look under way, which a store that hangs may hold up.
+STOP_TIME = 5.0
 
 
 class Recovery(Service):
@@ -71,13 +74,16 @@ class Recovery(Service):
     def startService(self) -> None:
         """Look at once, then at the interval."""
         super().startService()
-        self._loop.start(self._interval, now=True)
+        self._stopped = self._loop.start(self._interval, now=True)
 
-    def stopService(self) -> None:
-        """Look no more."""
+    def stopService(self) -> Deferred[Any] | None:
+        """Look no more; the Deferred fires when a look under way is over, or takes too long."""
         super().stopService()
-        if self._loop.running:
-            self._loop.stop()
+        if not self._loop.running:
+            return None
+        self._loop.stop()
+        self._stopped.addTimeout(STOP_TIME, self._reactor)
+        return self._stopped.addErrback(lambda failure: failure.trap(TimeoutError) and None)
 
     async def look(self) -> None:
         """Find void leases, finish or undo what they stand for, sweep partial files."""

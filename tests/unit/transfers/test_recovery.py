@@ -1,7 +1,7 @@
 """What dead workers left is put right, and what live ones hold is left alone."""
 
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 
 from glance.db import images, leases
 from glance.domain.errors import NotFound
@@ -227,6 +227,23 @@ class TestLooking(RecoveryCase):
         self.reactor.advance(10 * INTERVAL)
         self.assertEqual(self.store.calls, ["sweep"])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_stopping_waits_for_a_look_under_way(self):
+        self.store.faults = {"sweep": Deferred()}
+        self.recovery.startService()
+        stopping = self.recovery.stopService()
+        self.assertNoResult(stopping)
+        self.store.faults["sweep"].callback(None)
+        self.successResultOf(stopping)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_stopping_does_not_wait_for_ever(self):
+        self.store.faults = {"sweep": Deferred()}
+        self.recovery.startService()
+        stopping = self.recovery.stopService()
+        self.reactor.advance(recovery.STOP_TIME)
+        self.successResultOf(stopping)
+        self.store.faults["sweep"].callback(None)
 
     def test_failure_is_logged_and_the_next_look_comes(self):
         self.store.faults = {"sweep": StoreError("away")}
