@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ReactorNotRunning
+from twisted.python.failure import Failure
 
 from glance.config import load
 from glance.services.api import ApiService
@@ -28,8 +31,18 @@ class _ParentWatch(FileDescriptor):
 
     def doRead(self) -> None:
         """Take the end of the pipe, the only thing that can come, as the parent's end."""
+        self._ended()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Do the same: this is how epoll tells of a pipe without a writer."""
+        super().connectionLost(reason)
+        self._ended()
+
+    def _ended(self) -> None:
         self.reactor.removeReader(self)
-        self._stop()
+        # We may be on our way out already.
+        with contextlib.suppress(ReactorNotRunning):
+            self._stop()
 
 
 def main(argv: list[str]) -> None:
