@@ -28,7 +28,8 @@ OCTETS = {"Content-Type": "application/octet-stream"}
 PATIENCE = 60.0
 
 _SERVES = re.compile(r"glance-api \S+ serves http://127\.0\.0\.1:(\d+)")
-_TROUBLE = re.compile(r"^.*(?:Traceback|Unhandled|CRITICAL).*$", re.MULTILINE)
+_TROUBLE = re.compile(r"Traceback|Unhandled| CRITICAL ")
+_LOUD = re.compile(r"^.* (?:ERROR|CRITICAL) .*$", re.MULTILINE)
 
 
 def eventually(probe: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
@@ -58,7 +59,7 @@ class Server:
 
     :param settings: options of ``[DEFAULT]``.
     :param arguments: more of the command line.
-    :param state: where it keeps things, instead of a new directory.
+    :param room: bytes of a small file system of its own that it keeps things in.
     """
 
     def __init__(
@@ -66,14 +67,14 @@ class Server:
         *,
         settings: Mapping[str, object] | None = None,
         arguments: tuple[str, ...] = (),
-        state: Path | None = None,
+        room: int | None = None,
     ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="glance-test-"))
-        self.state = state or self.home / "state"
-        self.images = self.state / "images"
+        self.state = self.home / "state"
         self.log = self.home / "log"
         self.port = 0
         self._arguments = arguments
+        self._room = room
         # Recovery is to come round while a test waits for it.
         values = {"transfer_heartbeat_interval": 1, "transfer_stale_time": 5, **(settings or {})}
         self._env = {
@@ -104,7 +105,12 @@ class Server:
     def start(self) -> None:
         """Start the program and wait until it says where it listens."""
         command = [sys.executable, "-m", "glance.cmd.api", "--state-dir", str(self.state)]
-        command += ["--bind-port", str(self.port), *self._arguments]
+        command += ["--bind-port", "0", "--verbose", *self._arguments]
+        if self._room is not None:
+            # In a name space of mounts of its own: whatever happens, nothing stays mounted.
+            self.state.mkdir()
+            mount = f"mount -t tmpfs -o size={self._room} none {self.state}"
+            command = ["unshare", "-m", "sh", "-c", f'{mount} && exec "$@"', "sh", *command]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -116,6 +122,12 @@ class Server:
                 text=True,
             )
         self.port = int(self._await(_SERVES)[1])
+        connection = self.connection()
+        connection.request("GET", "/versions")
+        connection.getresponse().read()
+        #: What it has open when no client is there.
+        self.idle = len(self.descriptors()) - 1
+        connection.close()
 
     def _await(self, pattern: re.Pattern[str]) -> re.Match[str]:
         assert self._process is not None and self._process.stdout is not None
@@ -133,6 +145,13 @@ class Server:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def images(self) -> Path:
+        """The store's directory, as the process sees it."""
+        if self._room is None:
+            return self.state / "images"
+        return Path(f"/proc/{self.pid}/root{self.state}/images")
 
     def workers(self) -> list[int]:
         """Return the process numbers of the worker processes."""
@@ -173,20 +192,30 @@ class Server:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def trouble(self) -> list[str]:
-        """Return the lines of the log that no request may cause, however odd."""
-        return _TROUBLE.findall(self.log_text())
+        """Return the errors in the log, if there is one among them that nobody foresaw."""
+        text = self.log_text()
+        return _LOUD.findall(text) if _TROUBLE.search(text) else []
 
-    def descriptors(self) -> list[str]:
-        """Return what the process has open: sockets of connections and files of the store."""
+    def descriptors(self, pid: int | None = None) -> list[str]:
+        """Return what a process has open: sockets of connections and files of the store."""
         found = []
-        for entry in os.listdir(f"/proc/{self.pid}/fd"):
+        pid = self.pid if pid is None else pid
+        for entry in os.listdir(f"/proc/{pid}/fd"):
             try:
-                target = os.readlink(f"/proc/{self.pid}/fd/{entry}")
+                target = os.readlink(f"/proc/{pid}/fd/{entry}")
             except FileNotFoundError:
                 continue
             if target.startswith(("socket:", str(self.images))):
                 found.append(target)
         return found
+
+    def alive(self, pid: int) -> bool:
+        """Whether a process is running; one that nobody has buried yet is not."""
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return state not in "ZX"
 
     def resident(self) -> int:
         """Return the greatest resident size that the process ever had, in bytes."""
@@ -199,9 +228,9 @@ class Server:
         """Let the greatest resident size begin anew with the present one."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
-    def stored(self) -> list[str]:
-        """Return the names of all that is in the store's directory, hidden things too."""
-        return sorted(os.listdir(self.images))
+    def stored(self, image_id: str = "") -> list[str]:
+        """Return the names of what the store's directory holds of an image, hidden things too."""
+        return sorted(name for name in os.listdir(self.images) if image_id in name)
 
     # Talking to it.
 

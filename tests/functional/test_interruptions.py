@@ -1,0 +1,104 @@
+"""Processes that die and disks that fill in the middle of an upload: no operator's hand needed."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.functional.server import OCTETS, Server, eventually
+from tests.functional.wire import MIB, begun, data_of
+
+ROOM = 32 * MIB
+
+
+def check_usable(server: Server, image_id: str) -> None:
+    """The image comes back by itself, the partial file goes, and a new upload succeeds."""
+    server.await_status(image_id, "queued")
+    eventually(lambda: server.stored(image_id) == [], "nothing left in the store")
+    data = data_of(2 * MIB + 1)
+    assert server.upload(image_id, data).status == 204
+    assert server.download(image_id).body == data
+    assert server.stored(image_id) == [image_id]
+
+
+class TestProcesses:
+    def test_killed_and_started_again(self, fresh_server: Server) -> None:
+        server = fresh_server
+        kept = server.image(b"finished before")
+        image_id = server.create()
+        with begun(server, image_id):
+            server.kill()
+        assert len(server.stored(image_id)) == 1
+        server.start()
+        check_usable(server, image_id)
+        assert server.download(kept).body == b"finished before"
+
+    def test_killed_while_idle(self, fresh_server: Server) -> None:
+        kept = fresh_server.image(b"finished before")
+        fresh_server.kill()
+        fresh_server.start()
+        assert fresh_server.download(kept).body == b"finished before"
+
+    def test_stopped_in_the_middle(self, fresh_server: Server) -> None:
+        """A stop does not wait for ever, and leaves nothing that the next start cannot mend."""
+        image_id = fresh_server.create()
+        with begun(fresh_server, image_id):
+            assert fresh_server.stop() == 0
+        fresh_server.start()
+        check_usable(fresh_server, image_id)
+
+    def test_worker_killed_while_the_other_serves_on(self, server_with_workers: Server) -> None:
+        server = server_with_workers
+        workers = eventually(lambda: len(server.workers()) == 2 and server.workers(), "workers")
+        image_id = server.create()
+        with begun(server, image_id) as wire:
+            busy = [pid for pid in workers if any(image_id in f for f in server.descriptors(pid))]
+            os.kill(busy[0], signal.SIGKILL)
+            assert wire.ended()
+            for _ in range(20):
+                assert server.request("GET", "/v2/images").status == 200
+        assert len(busy) == 1
+        check_usable(server, image_id)
+        eventually(lambda: len(server.workers()) == 2, "another worker in its place")
+        assert busy[0] not in server.workers()
+        assert set(workers) & set(server.workers())
+
+    def test_workers_end_with_a_parent_that_was_killed(self, server_with_workers: Server) -> None:
+        server = server_with_workers
+        server.request("GET", "/v2/images")
+        workers = eventually(lambda: len(server.workers()) == 2 and server.workers(), "workers")
+        server.kill()
+        for pid in workers:
+            eventually(lambda pid=pid: not server.alive(pid), "the worker's end")
+
+    def test_stopped_workers_leave_no_process(self, server_with_workers: Server) -> None:
+        server = server_with_workers
+        workers = eventually(lambda: len(server.workers()) == 2 and server.workers(), "workers")
+        assert server.stop() == 0
+        assert not [pid for pid in workers if server.alive(pid)]
+
+
+@pytest.fixture(scope="module")
+def small_server() -> Iterator[Server]:
+    """A service with very little room."""
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a small file system to fill")
+    with Server(room=ROOM) as server:
+        yield server
+        assert server.trouble() == []
+
+
+class TestFullDisk:
+    def test_declared_length_beyond_the_room_is_refused_at_once(self, small_server: Server) -> None:
+        image_id = small_server.create()
+        assert small_server.upload(image_id, bytes(ROOM)).status == 413
+        check_usable(small_server, image_id)
+
+    def test_disk_that_fills_on_the_way(self, small_server: Server) -> None:
+        image_id = small_server.create()
+        pieces = (bytes(MIB) for _ in range(2 * ROOM // MIB))
+        path = f"/v2/images/{image_id}/file"
+        assert small_server.request("PUT", path, pieces, OCTETS).status == 413
+        check_usable(small_server, image_id)
