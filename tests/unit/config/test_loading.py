@@ -210,7 +210,9 @@ class TestErrors:
     def test_the_file_that_decides_is_named(self, api: LoadApi, write: WriteFile) -> None:
         one = write("[DEFAULT]\nbacklog = 0\n", "1.conf")
         two = write("[DEFAULT]\n# a comment\nworkers = 1\n", "2.conf")
+        three = write("[DEFAULT]\n# a comment\nbacklog = -1\n", "3.conf")
         assert f"{one} line 2" in message(api, "--config-file", one, "--config-file", two)
+        assert f"{three} line 3" in message(api, "--config-file", one, "--config-file", three)
 
     def test_old_name_is_found_too(self, api: LoadApi, write: WriteFile) -> None:
         path = write("[DEFAULT]\nsql_max_pool_size = x\n")
@@ -232,6 +234,7 @@ class TestErrors:
         [
             f"[database]\nconnection = mysql://u:{SECRET}$word@h/d\n",
             f"[database]\nconnection = mysql://u:$${SECRET}$x@h/d\n",
+            f"[database]\nconnection = {SECRET}$word\n",
             f"[database]\nconnection mysql+pymysql //u {SECRET}\n",
             f"connection = mysql://u:{SECRET}@h/d\n",
             f"[database]\n   {SECRET}\n",
