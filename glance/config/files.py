@@ -63,10 +63,6 @@ class FileIndex:
                     return place
         return None
 
-    def sections(self) -> set[str]:
-        """Return the names of all sections that set anything."""
-        return {group for places in self._files for group, _ in places}
-
 
 def normal(section: str) -> str:
     """Bring a section's name to the form in which names are compared."""
