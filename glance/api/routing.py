@@ -143,7 +143,8 @@ class Dispatcher:
             except Exception as error:
                 if request.startedWriting:
                     # Too late for an answer: what the client has must not look complete.
-                    _log.failure("Broke off an answer: {error}", error=error)
+                    tell = _log.error if isinstance(error, GlanceError) else _log.failure
+                    tell("Broke off an answer: {error}", error=error)
                     request.loseConnection()
                     return None
                 return answer_error(request, error)
