@@ -137,6 +137,12 @@ class Dispatcher:
                 context = self._authenticator.authenticate(request.requestHeaders, name)
                 if isinstance(context, Deferred):
                     context = await context
+                if context.user_id is not None or context.project_id is not None:
+                    correlation.begin(
+                        correlation.Correlation(
+                            name, user=context.user_id, project=context.project_id
+                        )
+                    )
                 reply = await handler(request, context, **parts)
             except CancelledError:
                 raise

@@ -49,6 +49,13 @@ class Action:
     version_help: str = ""
 
 
+#: Options that call for a log; without any, what there is to say goes to the terminal.
+_LOGGING = (
+    "debug", "verbose", "log_file", "log_dir", "log_config_append",
+    "use_syslog", "use_journal", "use_json", "use_stderr",
+)  # fmt: skip
+
+
 def main() -> None:
     """Run the program with the process's arguments."""
     run(manage)
@@ -110,7 +117,7 @@ def log(loaded: Loaded) -> None:
     for warning in loaded.warnings:
         print(f"WARNING: {warning}", file=sys.stderr)
     conf = loaded.conf
-    if conf.debug or conf.verbose or conf.log_file or conf.log_dir or conf.log_config_append:
+    if any(getattr(conf, name) for name in _LOGGING):
         # Only now: it takes as long to load as all the rest.
         from glance.services.logs import start_logging
 

@@ -28,10 +28,10 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
-    start_logging(options.loaded.conf, options.program, under_twistd=True)
-    for warning in options.loaded.warnings:
-        _log.warn("{text}", text=warning)
     try:
+        start_logging(options.loaded.conf, options.program, under_twistd=True)
+        for warning in options.loaded.warnings:
+            _log.warn("{text}", text=warning)
         return make_api(
             options.loaded,
             options.arguments,

@@ -107,8 +107,9 @@ def test_bad_value_in_the_environment(run: Run) -> None:
     )
 
 
-def test_bad_logging(run: Run, tmp_path: Path) -> None:
-    done = run("api", "--log-file", str(tmp_path / "absent/x"))
+@pytest.mark.parametrize("program", ["api", "twistd"])
+def test_bad_logging(run: Run, tmp_path: Path, program: str) -> None:
+    done = run(program, "--log-file", str(tmp_path / "absent/x"))
     assert done.returncode == 1
     assert done.stderr == (
         f"ERROR: [DEFAULT]log_file: the log file {tmp_path}/absent/x cannot be opened: "
