@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from glance.domain.errors import ConfigError
@@ -29,7 +29,12 @@ _DRIVERS = {
     "mariadb": "mysql+pymysql",
     "mariadb+pymysql": "mysql+pymysql",
 }
-_EXTRAS = {"postgresql": "postgresql", "mysql": "mysql"}
+#: The drivers there are, by database, and how each takes the time to wait for a connection.
+_SERVED = {
+    "sqlite": ({"sqlite", "sqlite+pysqlite"}, "timeout"),
+    "postgresql": ({"postgresql+psycopg"}, "connect_timeout"),
+    "mysql": ({"mysql+pymysql"}, "connect_timeout"),
+}
 
 
 def parse_url(text: str) -> URL:
@@ -41,11 +46,16 @@ def parse_url(text: str) -> URL:
     """
     try:
         url = make_url(text)
-    except ArgumentError:
+        # The end of a password with an @ and a / in it looks like part of the database's name.
+        usable = url.drivername.startswith("sqlite") or "@" not in (url.database or "")
+    except (ArgumentError, ValueError):  # the latter is that of a port that is no number
+        usable = False
+    if not usable:
         raise ConfigError(
             "[database] connection is not a database URL; a URL looks like "
-            "postgresql://user:password@host/name or sqlite:////path/to/file."
-        ) from None
+            "postgresql://user:password@host/name or sqlite:////path/to/file. Special characters "
+            "in the password are written %XX."
+        )
     url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
     if url.get_backend_name() == "mysql" and "charset" not in url.query:
         # The schema's text is utf8mb3, but a client that says utf8mb4 can read all of it.
@@ -73,24 +83,34 @@ def make_engine(
     """
     parsed = parse_url(url)
     backend = parsed.get_backend_name()
-    options: dict[str, Any] = {"poolclass": NullPool, "isolation_level": "AUTOCOMMIT"}
-    if backend == "sqlite":
-        connect: dict[str, Any] = {"timeout": SQLITE_BUSY_TIMEOUT, "check_same_thread": False}
-        if not parsed.database or parsed.database == ":memory:":
-            options["poolclass"] = StaticPool
-    elif backend in _EXTRAS:
-        connect = {"connect_timeout": connect_timeout}
-    else:
+    if backend not in _SERVED:
         raise ConfigError(
             f"[database] connection names the database {backend!r}; "
             "use sqlite, postgresql or mysql (also for MariaDB)."
         )
+    drivers, wait = _SERVED[backend]
+    if parsed.drivername not in drivers:
+        raise ConfigError(
+            f"[database] connection names the driver {parsed.drivername!r}, which is not one of "
+            f"this service's; begin the URL with {backend}://."
+        )
+    # Errors are logged, and the values of a statement may be the URLs of stored data.
+    options: dict[str, Any] = {
+        "poolclass": NullPool, "isolation_level": "AUTOCOMMIT", "hide_parameters": True,
+    }  # fmt: skip
+    connect: dict[str, Any] = {}
+    if wait not in parsed.query:
+        connect[wait] = SQLITE_BUSY_TIMEOUT if backend == "sqlite" else connect_timeout
+    if backend == "sqlite":
+        connect["check_same_thread"] = False
+        if not parsed.database or parsed.database == ":memory:":
+            options["poolclass"] = StaticPool
     try:
         engine = create_engine(parsed, connect_args=connect, **options)
-    except (ImportError, NoSuchModuleError):
+    except ImportError:
         raise ConfigError(
             f"[database] connection needs the driver {parsed.drivername!r}, which is not "
-            f"installed; try: pip install 'txglance[{_EXTRAS.get(backend, backend)}]'."
+            f"installed; try: pip install 'txglance[{backend}]'."
         ) from None
     if backend == "sqlite":
         _set_up_sqlite(engine, sqlite_synchronous)
