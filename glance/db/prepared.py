@@ -36,12 +36,17 @@ class _Form:
             raise TypeError("A list is left open in a prepared statement; use among() for it.")
         self.sql = str(compiled)
         self.order: list[str] | None = compiled.positiontup if compiled.positional else None
-        self.constants = {k: v for k, v in compiled.params.items() if v is not None}
-        self.bind = {
+        bind = {
             name: process
             for name, process in compiled._bind_processors.items()
             if callable(process)
         }
+        self.constants = {
+            name: bind[name](value) if name in bind else value
+            for name, value in compiled.params.items()
+            if value is not None
+        }
+        self.bind = {name: process for name, process in bind.items() if name not in self.constants}
         # Changes return no rows.
         columns = getattr(statement, "selected_columns", ())
         processors = [
@@ -50,6 +55,13 @@ class _Form:
         self.processors: list[Callable[[Any], Any] | None] | None = (
             processors if any(processors) else None
         )
+
+    def parameters(self, values: Mapping[str, Any]) -> Any:
+        """Return what the driver takes for the statement's parameters."""
+        bound = {**self.constants, **values}
+        for name, process in self.bind.items():
+            bound[name] = process(bound[name])
+        return bound if self.order is None else tuple([bound[n] for n in self.order])
 
 
 class Prepared:
@@ -70,12 +82,17 @@ class Prepared:
         :raises DBAPIError: whatever the database says, as SQLAlchemy would wrap it.
         """
         form = self._form(connection)
-        cursor = connection.connection.cursor()
+        parameters = form.parameters(values)
+        raw: Any = connection.connection
         try:
-            _thd_execute(connection, cursor, form, values)
-            rows = cursor.fetchall()
-        finally:
-            cursor.close()
+            cursor = raw.cursor()
+            try:
+                cursor.execute(form.sql, parameters)
+                rows = cursor.fetchall()
+            finally:
+                cursor.close()
+        except connection.dialect.loaded_dbapi.Error as error:
+            raise _wrapped(error, connection.dialect, raw, form) from error
         if form.processors is None:
             return list(rows)
         return [
@@ -93,13 +110,19 @@ class Prepared:
 
         Parameters and errors are those of :meth:`thd_rows`.
         """
-        cursor = connection.connection.cursor()
+        form = self._form(connection)
+        parameters = form.parameters(values)
+        raw: Any = connection.connection
         try:
-            _thd_execute(connection, cursor, self._form(connection), values)
-            count: int = cursor.rowcount
-            return count
-        finally:
-            cursor.close()
+            cursor = raw.cursor()
+            try:
+                cursor.execute(form.sql, parameters)
+                count: int = cursor.rowcount
+            finally:
+                cursor.close()
+        except connection.dialect.loaded_dbapi.Error as error:
+            raise _wrapped(error, connection.dialect, raw, form) from error
+        return count
 
     def _form(self, connection: Connection) -> _Form:
         form = self._forms.get(connection.dialect.name)
@@ -109,23 +132,14 @@ class Prepared:
         return form
 
 
-def _thd_execute(
-    connection: Connection, cursor: Any, form: _Form, values: Mapping[str, Any]
-) -> None:
-    bound = {**form.constants, **values}
-    for name, process in form.bind.items():
-        bound[name] = process(bound[name])
-    parameters = bound if form.order is None else tuple([bound[n] for n in form.order])
-    dialect: Any = connection.dialect
-    try:
-        cursor.execute(form.sql, parameters)
-    except dialect.dbapi.Error as error:
-        raise DBAPIError.instance(
-            form.sql,
-            None,
-            error,
-            dialect.dbapi.Error,
-            hide_parameters=True,
-            connection_invalidated=dialect.is_disconnect(error, connection.connection, None),
-            dialect=dialect,
-        ) from error
+def _wrapped(error: Exception, dialect: Any, raw: Any, form: _Form) -> BaseException:
+    """Return what SQLAlchemy's own execution would raise."""
+    return DBAPIError.instance(
+        form.sql,
+        None,
+        error,
+        dialect.dbapi.Error,
+        hide_parameters=True,
+        connection_invalidated=dialect.is_disconnect(error, raw, None),
+        dialect=dialect,
+    )
