@@ -130,6 +130,8 @@ class ApiService(MultiService):
 
     async def _start(self) -> None:
         await self._stores.start()
+        if not self.running:
+            return
         for service in self._background:
             service.setServiceParent(self)
         self._port = self._reactor.adoptStreamPort(

@@ -151,7 +151,7 @@ def test_log_options_of_twistd_count(tmp_path: Path, environment: dict[str, str]
         env=environment,
     )
     try:
-        eventually(lambda: log.exists() and "starting up" in log.read_text(), "twistd's log")
+        eventually(lambda: log.exists() and "Accepting requests" in log.read_text(), "requests")
         process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE)
     finally:
