@@ -14,12 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
-from urllib.parse import parse_qs
 
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+from twisted.web.http import HTTPChannel, parse_qs
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
@@ -75,7 +74,7 @@ class StreamingRequest(Request):
     def _take_request_line(self, command: bytes, uri: bytes, version: bytes) -> None:
         self.method, self.uri, self.clientproto = command, uri, version
         self.path, _, query = uri.partition(b"?")
-        self.args = parse_qs(query, keep_blank_values=True)
+        self.args = parse_qs(query, True)
 
     def handleContentChunk(self, data: bytes) -> None:
         """Take in a piece of the body."""

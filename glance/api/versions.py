@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from glance.api.links import base_url
+from glance.api.routing import answer_error
+from glance.domain.errors import Invalid
 
 #: Minor versions that this service's routes amount to, newest first.
 MINOR_VERSIONS = (7, 6, 5, 4, 3, 2, 1, 0)
@@ -70,10 +73,13 @@ class VersionRoot(Resource):
         self._choices = VersionsResource(public_endpoint, 300)
         self._versions = VersionsResource(public_endpoint, 200)
         self._options = _Options()
+        self._not_text = _NotText()
         self._slash = _AddSlash(public_endpoint)
 
     def getChildWithDefault(self, name: bytes, request: Request) -> Any:
         """Choose by the first segment of the path, or by the ``Accept`` header."""
+        if not _is_text(request.path):
+            return self._not_text
         if request.method == b"OPTIONS":
             return self._options
         before, rest = request.prepath, request.postpath
@@ -90,6 +96,25 @@ class VersionRoot(Resource):
             rest.insert(0, before.pop())
             return self._api
         return self._versions if name == b"versions" else self._choices
+
+
+def _is_text(path: bytes) -> bool:
+    if b"%" not in path and path.isascii():
+        return True
+    try:
+        unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class _NotText(Resource):
+    """Refuse a path that no route can be compared with."""
+
+    isLeaf = True
+
+    def render(self, request: Any) -> bytes:
+        return answer_error(request, Invalid("The URL is not UTF-8 text in percent-encoding."))
 
 
 class _Options(Resource):

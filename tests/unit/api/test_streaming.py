@@ -160,6 +160,12 @@ class TestDispatch(ChannelCase):
         self.assertEqual(self.request.content.read(), b"hello")
         self.assertEqual(self.request.args, {b"a": [b"b"]})
 
+    def test_query_that_is_no_text_is_the_resource_s_business(self):
+        for path in (b"/json?name=%ff", b"/json?%ff=x&;&="):
+            self.connect()
+            self.send(head(b"GET", path))
+            self.assertEqual(self.request.uri, path)
+
     def test_next_request_on_the_connection_is_served(self):
         self.send(head(b"PUT", UPLOAD, b"Content-Length: 2"), b"hi" + head(b"GET", b"/next"))
         self.assertEqual(len(self.resource.requests), 1)
