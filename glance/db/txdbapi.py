@@ -15,28 +15,35 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.pool import StaticPool
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from glance.db.exclusive import reason
 from glance.domain.correlation import carried
-from glance.domain.errors import Unavailable
+from glance.domain.errors import Invalid, Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: PostgreSQL: serialization failure, deadlock, lock not available, admin shutdown and kin.
+#: PostgreSQL: serialization failure, deadlock, lock not available.
 _PG_CONFLICT = {"40001", "40P01", "55P03"}
-_PG_LOST = {"57P01", "57P02", "57P03", "53300"}
-#: MariaDB and MySQL: lock wait timeout, deadlock; gone away, lost connection, cannot connect.
-_MYSQL_CONFLICT = {1205, 1213}
-_MYSQL_LOST = {1040, 1053, 2002, 2003, 2006, 2013, 2055}
+#: PostgreSQL: shutdown and crash, session timeouts, too many connections, a standby that became or
+#: remained read-only. Class 08, connection exceptions, belongs here too.
+_PG_LOST = {"57P01", "57P02", "57P03", "57P05", "25P03", "53300", "25006"}
+#: MariaDB and MySQL: row changed since it was read, lock wait timeout, deadlock.
+_MYSQL_CONFLICT = {1020, 1205, 1213}
+#: MariaDB and MySQL: too many connections (1040, 1203, 1226), a node that is not part of its
+#: cluster (1047), shutdown, read-only (1290, 1836), killed, cannot connect, gone away, lost.
+_MYSQL_LOST = {
+    1040, 1047, 1053, 1203, 1226, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2055, 4031,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,8 @@ class Retry:
     :param conflict_delay: first pause in seconds; doubles, with jitter, up to ``max_delay``.
     :param losses: attempts after a lost connection.
     :param loss_delay: first pause in seconds, doubling likewise.
+    :param patience: seconds after the first break within which new attempts are begun: an attempt
+        may itself have waited long, for a lock or for a server.
     """
 
     conflicts: int = 50
@@ -54,12 +63,13 @@ class Retry:
     losses: int = 4
     loss_delay: float = 0.1
     max_delay: float = 2.0
+    patience: float = 60.0
 
 
 class Broken(Exception):
     """Internal: an attempt broke off in a way worth repeating."""
 
-    def __init__(self, kind: str, cause: BaseException) -> None:
+    def __init__(self, kind: str, cause: DBAPIError) -> None:
         super().__init__(kind)
         self.kind = kind
         self.cause = cause
@@ -74,7 +84,7 @@ def classify(error: DBAPIError) -> str | None:
     code = getattr(original, "sqlstate", None)
     if code in _PG_CONFLICT:
         return "conflict"
-    if code in _PG_LOST:
+    if code in _PG_LOST or (isinstance(code, str) and code.startswith("08")):
         return "lost"
     if isinstance(original, sqlite3.OperationalError):
         name = getattr(original, "sqlite_errorname", "")
@@ -84,9 +94,11 @@ def classify(error: DBAPIError) -> str | None:
         return "conflict"
     if number in _MYSQL_LOST or error.connection_invalidated:
         return "lost"
-    if type(original).__name__ == "OperationalError" and code is None and number is not None:
+    if code is None:
         # psycopg reports a refused or broken connection without an SQLSTATE.
-        return "lost" if type(original).__module__.startswith("psycopg") else None
+        kinds = type(original).__mro__
+        if any(k.__name__ == "OperationalError" and k.__module__ == "psycopg" for k in kinds):
+            return "lost"
     return None
 
 
@@ -177,8 +189,12 @@ class Database:
         self.engine = engine
         self._reactor = reactor
         self._retry = retry or Retry()
-        self._threads = Threads(reactor, max(1, threads), self._thd_close)
+        # A database in memory is one connection, which must not do two things at once.
+        most = 1 if isinstance(engine.pool, StaticPool) else max(1, threads)
+        self._threads = Threads(reactor, most, self._thd_close)
         self._local = threading.local()
+        #: Grows when a connection is lost: those made before are not to be trusted either.
+        self._epoch = 0
         self._sqlite = engine.dialect.name == "sqlite"
         # SQLite has one writer a file: our own threads queue here, which is fair and cheap,
         # rather than in its busy handler, which polls.
@@ -228,18 +244,20 @@ class Database:
         job = partial(carried(attempt), interaction, args, kwargs)
         return self._threads.run(job).addErrback(self._again, job, {"conflict": 0, "lost": 0})
 
-    def _again(self, failure: Failure, job: Callable[[], Any], tries: dict[str, int]) -> Any:
-        failed = failure.check(Broken) and failure.value
+    def _again(self, failure: Failure, job: Callable[[], Any], tries: dict[str, Any]) -> Any:
+        failed = failure.value
         if not isinstance(failed, Broken):
             return failure
         retry = self._retry
         kind = failed.kind
         tries[kind] += 1
-        if tries[kind] > (retry.conflicts if kind == "conflict" else retry.losses):
+        now = self._reactor.seconds()
+        most = retry.conflicts if kind == "conflict" else retry.losses
+        if tries[kind] > most or now - tries.setdefault("since", now) > retry.patience:
             self._log.error(
-                "Database gave up after {tries} tries: {error}",
-                tries=tries[kind],
-                error=type(getattr(failed.cause, "orig", failed.cause)).__name__,
+                "The database did not answer after {tries} tries: {reason}",
+                tries=tries["conflict"] + tries["lost"],
+                reason=reason(failed.cause, self.engine),
             )
             raise Unavailable("The image catalogue's database does not answer.") from None
         first = retry.conflict_delay if kind == "conflict" else retry.loss_delay
@@ -249,10 +267,12 @@ class Database:
         return waited.addErrback(self._again, job, tries)
 
     def _thd_connection(self) -> Connection:
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None or connection.closed:
-            connection = self.engine.connect()
-            self._local.connection = connection
+        local = self._local
+        connection: Connection | None = getattr(local, "connection", None)
+        if connection is None or local.epoch != self._epoch:
+            self._thd_forget()
+            local.epoch = self._epoch
+            connection = local.connection = self.engine.connect()
         return connection
 
     def _thd_close(self) -> None:
@@ -268,15 +288,13 @@ class Database:
                 connection.invalidate()
                 connection.close()
             except Exception as error:
-                self._log.debug("closing a broken connection: {error!r}", error=type(error))
+                self._log.debug("Closing a broken connection: {error}", error=type(error).__name__)
 
     def _thd_reading(self, interaction: Any, args: Any, kwargs: Any) -> Any:
         try:
             return interaction(self._thd_connection(), *args, **kwargs)
         except DBAPIError as error:
-            raise self._thd_failed(error) from error
-        except PoolTimeout as error:
-            raise Broken("lost", error) from error
+            self._thd_fail(error)
 
     def _thd_transaction(self, interaction: Any, args: Any, kwargs: Any) -> Any:
         if not self._sqlite:
@@ -286,7 +304,6 @@ class Database:
 
     def _thd_transact(self, begin: str, interaction: Any, args: Any, kwargs: Any) -> Any:
         committing = False
-        connection = None
         try:
             connection = self._thd_connection()
             connection.exec_driver_sql(begin)
@@ -295,35 +312,48 @@ class Database:
             connection.commit()
             return result
         except DBAPIError as error:
-            failed = self._thd_failed(error)
-            if committing and isinstance(failed, Broken) and failed.kind == "lost":
-                # Nobody knows whether the commit went through: repeating could do it twice.
-                raise Unavailable(
-                    "The database connection broke while a change was being saved; "
-                    "look whether it was made before trying again."
-                ) from error
-            raise failed from error
-        except PoolTimeout as error:
-            raise Broken("lost", error) from error
+            self._thd_fail(error, committing=committing)
         except BaseException:
-            if connection is not None:
-                self._thd_roll_back(connection)
+            self._thd_roll_back(committing)
             raise
 
-    def _thd_roll_back(self, connection: Connection) -> None:
+    def _thd_roll_back(self, committing: bool) -> None:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            return
+        if committing:
+            # SQLAlchemy takes the transaction for ended, but SQLite may have kept it open.
+            self._thd_forget()
+            return
         try:
             connection.rollback()
         except Exception:
             self._thd_forget()
 
-    def _thd_failed(self, error: DBAPIError) -> Exception:
+    def _thd_fail(self, error: DBAPIError, *, committing: bool = False) -> NoReturn:
+        """Leave a connection behind that can be used, and raise what the error amounts to."""
         kind = classify(error)
-        connection = getattr(self._local, "connection", None)
-        if kind == "lost" or connection is None or error.connection_invalidated:
+        if kind == "lost":
+            if getattr(self._local, "connection", None) is not None:
+                self._epoch += 1
             self._thd_forget()
         else:
-            self._thd_roll_back(connection)
-        return Broken(kind, error) if kind else error
+            self._thd_roll_back(committing)
+        if kind == "lost" and committing:
+            # Nobody knows whether the commit went through: repeating could do it twice.
+            raise Unavailable(
+                "The database connection broke while a change was being saved; "
+                "look whether it was made before trying again."
+            ) from error
+        if kind:
+            raise Broken(kind, error) from error
+        if isinstance(error, DataError):
+            # Databases have limits of their own, 64 KiB for a property on MariaDB for one.
+            raise Invalid(
+                "A value is longer or larger than the catalogue's database can hold, or has a "
+                "character that it cannot; shorten or change it."
+            ) from error
+        raise error
 
 
 def _thd_rows(connection: Connection, statement: Any, parameters: Any) -> list[tuple[Any, ...]]:
