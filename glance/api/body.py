@@ -61,7 +61,7 @@ class RequestBody:
 
     # Called by the connection.
 
-    def received(self, data: bytes) -> None:
+    def received(self, data: bytes | memoryview) -> None:
         """Take in what has arrived."""
         if self._error is not None:
             return

@@ -20,9 +20,12 @@ from zope.interface import implementer
 from glance.domain.errors import Unavailable
 from glance.stores.interfaces import IFileReader, IStoreReader
 
-#: Bytes brought into the page cache at a time, and sent before others get their turn.
-STRETCH = 4 * 1024 * 1024
-SEND_SIZE = 1024 * 1024
+#: Bytes brought into the page cache at a time: few at first, so that sending can begin, then more.
+FIRST_STRETCH = 1024 * 1024
+LAST_STRETCH = 16 * 1024 * 1024
+
+#: Bytes sent at most before other connections get their turn.
+TURN = 4 * 1024 * 1024
 
 #: Bytes read at a time where the kernel cannot send by itself.
 READ_SIZE = 256 * 1024
@@ -104,6 +107,7 @@ class _KernelSender:
         self._offset = offset
         self._end = offset + length
         self._cached = offset
+        self._stretch = FIRST_STRETCH
         self._fetching: Deferred[None] | None = None
         self._done: Deferred[None] = Deferred(lambda _: self._finish(CancelledError()))
 
@@ -123,7 +127,8 @@ class _KernelSender:
         if self._fetching is not None or self._cached >= self._end:
             return
         start = self._cached
-        length = min(STRETCH, self._end - start)
+        length = min(self._stretch, self._end - start)
+        self._stretch = min(2 * self._stretch, LAST_STRETCH)
         self._fetching = self._reader.prefetch(start, length)
         self._fetching.addCallbacks(
             self._fetched, self._fetch_failed, callbackArgs=(start + length,)
@@ -137,7 +142,7 @@ class _KernelSender:
             self._fetch_ahead()
 
     def _fetch_ahead(self) -> None:
-        if self._cached - self._offset <= STRETCH:
+        if self._cached - self._offset <= self._stretch:
             self._fetch()
 
     def _fetch_failed(self, failure: Any) -> None:
@@ -150,35 +155,35 @@ class _KernelSender:
             result = self._own_write()
             transport.startWriting()
             return result
-        ready = min(self._cached, self._end) - self._offset
-        if ready <= 0:
-            transport.stopWriting()
-            self._fetch()
-            return None
-        try:
-            count = os.sendfile(
-                transport.fileno(), self._reader.fileno(), self._offset, min(ready, SEND_SIZE)
-            )
-        except BlockingIOError:
-            return None
-        except OSError:
-            return CONNECTION_LOST
-        if not count:
-            self._finish(_short())
-            return None
-        self.sent += count
-        self._offset += count
-        self._request.sentLength += count
-        if self._offset >= self._end:
-            self._finish(None)
-        else:
-            self._fetch_ahead()
+        stop = self._offset + TURN
+        while self._offset < stop:
+            ready = min(self._cached, stop) - self._offset
+            if ready <= 0:
+                transport.stopWriting()
+                self._fetch()
+                return None
+            try:
+                count = os.sendfile(transport.fileno(), self._reader.fileno(), self._offset, ready)
+            except BlockingIOError:
+                break
+            except OSError:
+                return CONNECTION_LOST
+            if not count:
+                self._finish(_short())
+                return None
+            self.sent += count
+            self._offset += count
+            if self._offset >= self._end:
+                self._finish(None)
+                return None
+        self._fetch_ahead()
         return None
 
     def _finish(self, error: BaseException | None) -> None:
         if self._done.called:
             return
         self._transport.__dict__.pop("doWrite", None)
+        self._request.sentLength += self.sent
         if not self._request._disconnected:
             self._request.unregisterProducer()
         if error is None:

@@ -24,6 +24,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from glance.api.body import RequestBody
+from glance.api.chunked import ChunkedDecoder
 from glance.transfers.buffers import BufferPool
 
 #: Bytes taken from a socket at once while image data comes in.
@@ -76,8 +77,8 @@ class StreamingRequest(Request):
         self.path, _, query = uri.partition(b"?")
         self.args = parse_qs(query, True)
 
-    def handleContentChunk(self, data: bytes) -> None:
-        """Take in a piece of the body."""
+    def handleContentChunk(self, data: bytes | memoryview) -> None:
+        """Take in a piece of the body; a view is good for the length of the call."""
         if self.finished or self._disconnected:
             return
         if self.body is not None:
@@ -145,6 +146,10 @@ class StreamingChannel(HTTPChannel):
     def body_begins(self) -> None:
         """Get ready for a long body."""
         self._body_wanted = self._continue_due = False
+        if self.length is None:
+            self._transferDecoder = ChunkedDecoder(
+                self.requests[-1].handleContentChunk, self._finishRequestBody
+            )
         transport = self.transport
         if ITCPTransport.providedBy(transport) and hasattr(transport, "bufferSize"):
             self._normal_read_size = transport.bufferSize

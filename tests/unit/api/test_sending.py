@@ -269,8 +269,8 @@ class SocketTransport(FileDescriptor):
 class TestKernel(SendingCase):
     def setUp(self):
         self.clock = FakeReactor()
-        self.patch(sending, "STRETCH", 400_000)
-        self.patch(sending, "SEND_SIZE", 100_000)
+        self.patch(sending, "FIRST_STRETCH", 400_000)
+        self.patch(sending, "TURN", 100_000)
         ours, self.peer = socket.socketpair()
         for end in (ours, self.peer):
             end.setblocking(False)
