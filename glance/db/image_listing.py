@@ -27,7 +27,8 @@ from sqlalchemy import (
     select,
 )
 
-from glance.db.images import COLUMNS, thd_fill
+from glance.db.image_parts import thd_fill
+from glance.db.images import COLUMNS
 from glance.db.prepared import Prepared, among
 from glance.db.tables import image_members, image_properties, image_tags, images
 from glance.domain.errors import Invalid

@@ -13,31 +13,27 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     Connection,
     DateTime,
     String,
     Table,
-    Text,
     and_,
     bindparam,
-    cast,
+    case,
     false,
     insert,
-    literal,
-    null,
     or_,
     outerjoin,
     select,
     true,
     type_coerce,
-    union_all,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 
 from glance.db.columns import utcnow
+from glance.db.image_parts import add_parts, parts_of
 from glance.db.prepared import Prepared, among
 from glance.db.tables import (
     image_locations,
@@ -57,6 +53,7 @@ from glance.domain.image import (
     Image,
     Location,
 )
+from glance.domain.text import shorten
 from glance.domain.viewer import Viewer
 
 #: Columns of ``images`` that are fields of :class:`Image`, in one order for SELECT and constructor.
@@ -76,36 +73,7 @@ COLUMNS = [
 #: Properties that only the import lock may touch; an ordinary save leaves them alone.
 ATOMIC_PROPERTIES = frozenset({"os_glance_import_task"})
 
-_PROPERTY, _TAG, _LOCATION = 0, 1, 2
-
-
-def _children(condition: Any) -> Any:
-    """Select all that belongs to some images in one round trip: (image, kind, a, b, c, d)."""
-    p, t, loc = image_properties.c, image_tags.c, image_locations.c
-    nothing = cast(null(), Text)
-    return union_all(
-        select(
-            p.image_id, literal(_PROPERTY).label("kind"), p.name.label("a"), p.value.label("b"),
-            nothing.label("c"), p.id.label("d"),
-        ).where(condition(p), p.deleted == false()),
-        select(t.image_id, literal(_TAG), t.value, nothing, nothing, t.id).where(
-            condition(t), t.deleted == false()
-        ),
-        select(
-            loc.image_id, literal(_LOCATION), loc.status, loc.value,
-            cast(loc.meta_data, Text), loc.id,
-        ).where(condition(loc), loc.deleted == false()),
-    )  # fmt: skip
-
-
-_own = _children(lambda c: c.image_id == bindparam("image_id")).subquery()
-
-
-@lru_cache(maxsize=64)
-def _children_of(count: int) -> Prepared:
-    names = [bindparam(f"i{n}", type_=String) for n in range(count)]
-    return Prepared(_children(lambda c: among(c.image_id, names)))
-
+_own = parts_of(lambda c: c.image_id == bindparam("image_id")).subquery()
 
 _visible_to_project = or_(
     among(images.c.visibility, (PUBLIC, COMMUNITY)),
@@ -128,12 +96,14 @@ _one = (
     .where(images.c.id == bindparam("image_id"), images.c.deleted == false())
 )
 
-#: Statements that read one image, by whether the viewer is an administrator and whether to lock.
-_ONE = {
-    (is_admin, lock): Prepared(statement.with_for_update(of=images) if lock else statement)
-    for is_admin, statement in ((True, _one), (False, _one.where(_visible_to_project)))
-    for lock in (False, True)
-}
+#: Statements that read one image, by whether the viewer is an administrator.
+_ONE = {True: Prepared(_one), False: Prepared(_one.where(_visible_to_project))}
+
+_LOCK = Prepared(
+    select(images.c.id)
+    .where(images.c.id == bindparam("image_id"), images.c.deleted == false())
+    .with_for_update()
+)
 
 
 def missing(image_id: str) -> NotFound:
@@ -147,37 +117,19 @@ def thd_get(connection: Connection, image_id: str, viewer: Viewer, *, lock: bool
     :param lock: keep other transactions from changing it until this one ends.
     :raises NotFound: it does not exist, is deleted, or is not visible to the viewer.
     """
-    values = {"image_id": image_id}
-    if not viewer.is_admin:
-        values["project_id"] = viewer.project_id or ""
-    rows = _ONE[viewer.is_admin, lock].thd_rows(connection, values)
+    if not image_id.isascii() or "\0" in image_id:
+        # Some databases refuse to compare with what they cannot store.
+        raise missing(image_id)
+    values = {"image_id": image_id, "project_id": viewer.project_id}
+    if lock and connection.dialect.name != "sqlite":
+        # A statement that has waited for a lock shows what belongs to the image as it was before.
+        _LOCK.thd_rows(connection, values)
+    rows = _ONE[viewer.is_admin].thd_rows(connection, values)
     if not rows:
         raise missing(image_id)
     image = Image(*rows[0][: len(FIELDS)])
-    _add_children({image.id: image}, [(image.id, *row[len(FIELDS) :]) for row in rows])
+    add_parts({image.id: image}, [(image.id, *row[len(FIELDS) :]) for row in rows])
     return image
-
-
-def thd_fill(connection: Connection, found: list[Image]) -> None:
-    """Read properties, tags and locations of images, all in one statement."""
-    if found:
-        names = {f"i{n}": image.id for n, image in enumerate(found)}
-        rows = _children_of(len(found)).thd_rows(connection, names)
-        _add_children({image.id: image for image in found}, rows)
-
-
-def _add_children(by_id: dict[str, Image], rows: Iterable[tuple[Any, ...]]) -> None:
-    locations: list[tuple[int, str, Location]] = []
-    for image_id, kind, a, b, c, d in rows:
-        if kind == _PROPERTY:
-            by_id[image_id].properties[a] = b
-        elif kind == _TAG:
-            by_id[image_id].tags.append(a)
-        elif kind == _LOCATION:
-            metadata = orjson.loads(c) if c else {}
-            locations.append((d, image_id, Location(b, metadata or {}, a, d)))
-    for _, image_id, location in sorted(locations, key=lambda entry: entry[0]):
-        by_id[image_id].locations.append(location)
 
 
 def thd_insert(connection: Connection, image: Image) -> Image:
@@ -200,15 +152,19 @@ def thd_insert(connection: Connection, image: Image) -> Image:
 def _thd_add_properties(
     connection: Connection, image_id: str, properties: Mapping[str, str | None], now: datetime
 ) -> None:
-    if properties:
-        connection.execute(
-            insert(image_properties),
-            [
-                {"image_id": image_id, "name": name, "value": value,
-                 "created_at": now, "updated_at": now}
-                for name, value in properties.items()
-            ],
-        )  # fmt: skip
+    rows = [
+        {"image_id": image_id, "name": name, "value": value, "created_at": now, "updated_at": now}
+        for name, value in properties.items()
+    ]
+    try:
+        if rows:
+            connection.execute(insert(image_properties), rows)
+    except IntegrityError:
+        which = f" {shorten(str(rows[0]['name']))}" if len(rows) == 1 else ""
+        raise Conflict(
+            f"Image {image_id} cannot be given the property{which}: the database takes two names "
+            "for the same, as some do that differ in case only, or another request was faster."
+        ) from None
 
 
 def _thd_add_tags(
@@ -267,13 +223,14 @@ def _thd_save_properties(
     for name, value in new.items():
         if name in old and old[name] == value:
             continue
-        # A removed property leaves its row: the name is unique, so the row is taken up again.
-        revived = connection.execute(
+        # A removed property leaves its row: the name is unique, so the row is taken up again, with
+        # the name as it is now, which to MariaDB may be another spelling of the same.
+        saved = connection.execute(
             update(image_properties)
-            .where(p.image_id == before.id, p.name == name)
-            .values(value=value, deleted=False, deleted_at=None, updated_at=now)
+            .where(p.image_id == before.id, p.name == name, p.deleted == (name not in old))
+            .values(name=name, value=value, deleted=False, deleted_at=None, updated_at=now)
         )
-        if not revived.rowcount:
+        if not saved.rowcount:
             _thd_add_properties(connection, before.id, {name: value}, now)
 
 
@@ -333,14 +290,10 @@ def thd_mark_deleted(connection: Connection, image: Image, *, delayed: bool) -> 
         connection, image.id, image.status, status, {"deleted": True, "deleted_at": now}, now
     ):
         return False
-    gone = {"of_id": image.id, "now": now}
-    _members_gone.thd_run(connection, gone)
-    if image.properties:
-        _properties_gone.thd_run(connection, gone)
-    if image.tags:
-        _tags_gone.thd_run(connection, gone)
-    if image.locations:
-        _locations_gone.thd_run(connection, {**gone, "new_status": status})
+    # All of them, whatever the image had when it was read: it may have been given more since.
+    gone = {"of_id": image.id, "now": now, "new_status": status}
+    for statement in _ALL_GONE:
+        statement.thd_run(connection, gone)
     return True
 
 
@@ -353,10 +306,18 @@ def _gone(table: Table, **more: Any) -> Prepared:
     )
 
 
-_members_gone = _gone(image_members)
-_properties_gone = _gone(image_properties)
-_tags_gone = _gone(image_tags)
-_locations_gone = _gone(image_locations, status=bindparam("new_status", type_=String))
+_ALL_GONE = (
+    _gone(image_members),
+    _gone(image_properties),
+    _gone(image_tags),
+    _gone(
+        image_locations,
+        status=case(
+            (image_locations.c.status == PENDING_DELETE, PENDING_DELETE),
+            else_=bindparam("new_status", type_=String),
+        ),
+    ),
+)
 
 
 def thd_add_tag(connection: Connection, image_id: str, tag: str) -> None:
@@ -377,8 +338,15 @@ def thd_remove_tag(connection: Connection, image_id: str, tag: str) -> bool:
 
 def _thd_remove_tags(connection: Connection, image_id: str, tags: set[str], now: datetime) -> int:
     t = image_tags.c
+    rows = connection.execute(
+        select(t.id, t.value).where(t.image_id == image_id, t.deleted == false())
+    )
+    # Compared here: to MariaDB, tags that differ in case only are the same.
+    ids = [tag_id for tag_id, tag in rows if tag in tags]
+    if not ids:
+        return 0
     return connection.execute(
         update(image_tags)
-        .where(t.image_id == image_id, t.value.in_(sorted(tags)), t.deleted == false())
+        .where(t.id.in_(ids), t.deleted == false())
         .values(deleted=True, deleted_at=now, updated_at=now)
     ).rowcount

@@ -1,0 +1,95 @@
+"""What belongs to images, their properties, tags and locations, read together.
+
+One statement reads all of it, for one image or for a page of them: every further one would cost a
+trip to the database. Functions named ``thd_…`` block and run in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    String,
+    Text,
+    bindparam,
+    cast,
+    false,
+    literal,
+    null,
+    select,
+    union_all,
+)
+
+from glance.db.columns import Json
+from glance.db.prepared import Prepared, among
+from glance.db.tables import image_locations, image_properties, image_tags
+from glance.domain.image import Image, Location
+
+_PROPERTY, _TAG, _LOCATION = 0, 1, 2
+
+#: The most images whose belongings are read in one statement: SQLite allows 32,766 parameters.
+_MOST_FILLED = 1024
+
+_read_json: Callable[[str, Any], Any] = Json().process_result_value
+
+
+def parts_of(condition: Callable[[Any], Any]) -> Any:
+    """Select all that belongs to some images: (image, kind, a, b, c, d).
+
+    :param condition: says of a table's columns which images are meant.
+    """
+    p, t, loc = image_properties.c, image_tags.c, image_locations.c
+    nothing = cast(null(), Text)
+    return union_all(
+        select(
+            p.image_id, literal(_PROPERTY).label("kind"), p.name.label("a"), p.value.label("b"),
+            nothing.label("c"), p.id.label("d"),
+        ).where(condition(p), p.deleted == false()),
+        select(t.image_id, literal(_TAG), t.value, nothing, nothing, t.id).where(
+            condition(t), t.deleted == false()
+        ),
+        select(
+            loc.image_id, literal(_LOCATION), loc.status, loc.value,
+            cast(loc.meta_data, Text), loc.id,
+        ).where(condition(loc), loc.deleted == false()),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _parts_of(count: int) -> Prepared:
+    names = [bindparam(f"i{n}", type_=String) for n in range(count)]
+    return Prepared(parts_of(lambda c: among(c.image_id, names)))
+
+
+def thd_fill(connection: Connection, found: list[Image]) -> None:
+    """Read properties, tags and locations of images, of a thousand in one statement."""
+    for start in range(0, len(found), _MOST_FILLED):
+        part = found[start : start + _MOST_FILLED]
+        # A statement for every length would be compiled anew too often: the last id fills it up.
+        length = len(part) if len(part) <= 32 else 1 << (len(part) - 1).bit_length()
+        ids = [image.id for image in part] + [part[-1].id] * (length - len(part))
+        names = {f"i{n}": image_id for n, image_id in enumerate(ids)}
+        rows = _parts_of(length).thd_rows(connection, names)
+        add_parts({image.id: image for image in part}, rows)
+
+
+def add_parts(by_id: dict[str, Image], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Give images what belongs to them.
+
+    :param by_id: the images.
+    :param rows: what :func:`parts_of` selects.
+    """
+    locations: list[tuple[int, str, Location]] = []
+    for image_id, kind, a, b, c, d in rows:
+        if kind == _PROPERTY:
+            by_id[image_id].properties[a] = b
+        elif kind == _TAG:
+            by_id[image_id].tags.append(a)
+        elif kind == _LOCATION:
+            metadata = c and _read_json(c, None)
+            locations.append((d, image_id, Location(b, metadata or {}, a, d)))
+    for _, image_id, location in sorted(locations, key=lambda entry: entry[0]):
+        by_id[image_id].locations.append(location)
