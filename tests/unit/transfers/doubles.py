@@ -246,6 +246,11 @@ class MemoryWriter:
         self._data = bytearray()
         self._done = False
 
+    @property
+    def length(self) -> int:
+        """How many bytes have been written."""
+        return len(self._data)
+
     def write(self, offset: int, data: memoryview) -> Deferred[None]:
         def written() -> None:
             end = offset + len(data)

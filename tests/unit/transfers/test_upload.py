@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
+from glance.api.body import RequestBody
 from glance.db import images, leases
 from glance.domain.errors import Conflict, Gone, Invalid, InvalidStatus, LimitExceeded
 from glance.stores.errors import StoreError, StoreFull
 from glance.transfers.hashing import Hashes
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.upload import Expected, Uploader
+from tests.unit.api.doubles import SMALL, CountingPool, FakeFlow, small_buffers
 from tests.unit.transfers.doubles import (
     IMAGE,
     US,
@@ -155,6 +157,36 @@ class TestSuccess(UploadCase):
             image = self.image()
             self.assertEqual((image.size, self.store.objects[IMAGE]), (len(data), data))
             self.assertEqual(image.checksum, hashlib.md5(data).hexdigest())
+
+
+class TestBackPressure(UploadCase):
+    """A store that is slow holds back the client, and costs no memory."""
+
+    def test_client_is_paused_until_the_store_goes_on(self):
+        patch = small_buffers()
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.add_image()
+        depth, data = 3, bytes(range(SMALL)) * 20
+        flow, pool = FakeFlow(), CountingPool()
+        body = RequestBody(flow, pool, None, depth)
+        going_on = self.begin(body)
+        arrived = 0
+        while arrived < len(data):
+            self.store.faults["write"] = Deferred()
+            while not flow.paused and arrived < len(data):
+                body.received(data[arrived : arrived + 5])
+                arrived = min(len(data), arrived + 5)
+            self.assertLessEqual(arrived, self.bytes_written() + depth * SMALL + 5)
+            self.assertTrue(flow.paused or arrived == len(data))
+            self.store.faults.pop("write").callback(None)
+        body.finished()
+        self.successResultOf(going_on)
+        self.assertEqual(self.store.objects[IMAGE], data)
+        self.assertEqual((pool.most, pool.out, flow.wanted), (depth, [], 1))
+
+    def bytes_written(self):
+        return sum(writer.length for writer in self.store.unfinished)
 
 
 class TestRefusal(UploadCase):
