@@ -1,6 +1,5 @@
 """What dead workers left is put right, and what live ones hold is left alone."""
 
-
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from glance.db import images, leases
