@@ -1,0 +1,1 @@
+"""A store driver of a third party."""
