@@ -279,6 +279,19 @@ class TestTwoAtOnce:
         assert sorted(statuses) == [204] + [409] * 7
         check_stored(server, image_id, bodies[statuses.index(204)])
 
+    def test_different_images_do_not_mix(self, server: Server) -> None:
+        bodies = {server.create(): data_of(6 * MIB + number) for number in range(8)}
+
+        def upload(image_id: str) -> int:
+            path = f"/v2/images/{image_id}/file"
+            pieces = pieces_of(bodies[image_id], 100_003)
+            return server.request("PUT", path, pieces, OCTETS).status
+
+        with ThreadPoolExecutor(len(bodies)) as threads:
+            assert set(threads.map(upload, bodies)) == {204}
+        for image_id, data in bodies.items():
+            check_stored(server, image_id, data)
+
     def test_deleted_during_the_upload(self, server: Server) -> None:
         image_id = server.create()
         with begun(server, image_id) as wire:

@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -273,3 +274,40 @@ class TestActions:
         path = f"/v2/images/{server.create()}/actions"
         assert server.request("POST", f"{path}/deactivate").status == 403
         assert server.request("POST", f"{path}/reactivate").status == 403
+
+
+class TestManyWriters:
+    """However many write at once, each one's change is made and none fails."""
+
+    def lives(self, server: Server, number: int) -> list[int]:
+        """Make, change and delete one image after the other; return the statuses."""
+        statuses = []
+        for _ in range(5):
+            made = server.request("POST", "/v2/images", {"name": f"writer {number}"})
+            statuses.append(made.status)
+            image_id = made.json["id"]
+            operation = {"op": "add", "path": "/number", "value": str(number)}
+            changed = patch(server, image_id, operation)
+            statuses.append(changed.status)
+            assert changed.json["number"] == str(number)
+            statuses.append(server.request("PUT", f"/v2/images/{image_id}/tags/x").status)
+            statuses.append(server.request("DELETE", f"/v2/images/{image_id}").status)
+        return statuses
+
+    @pytest.mark.parametrize("fixture", ["server", "server_with_workers"])
+    def test_their_own_images(self, request: pytest.FixtureRequest, fixture: str) -> None:
+        server = request.getfixturevalue(fixture)
+        with ThreadPoolExecutor(16) as threads:
+            found = threads.map(lambda number: self.lives(server, number), range(16))
+            assert all(statuses == [201, 200, 204, 204] * 5 for statuses in found)
+
+    def test_one_image(self, server: Server) -> None:
+        image_id = server.create()
+
+        def change(number: int) -> int:
+            operation = {"op": "add", "path": f"/key{number}", "value": "x"}
+            return patch(server, image_id, operation).status
+
+        with ThreadPoolExecutor(16) as threads:
+            assert set(threads.map(change, range(48))) == {200}
+        assert {f"key{number}" for number in range(48)} <= set(server.show(image_id))

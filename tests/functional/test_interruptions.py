@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.functional.server import OCTETS, Server, eventually
-from tests.functional.wire import MIB, begun, data_of
+from tests.functional.wire import MIB, Wire, begun, data_of
 
 ROOM = 32 * MIB
 
@@ -93,7 +93,9 @@ def small_server() -> Iterator[Server]:
 class TestFullDisk:
     def test_declared_length_beyond_the_room_is_refused_at_once(self, small_server: Server) -> None:
         image_id = small_server.create()
-        assert small_server.upload(image_id, bytes(ROOM)).status == 413
+        with Wire(small_server) as wire:
+            wire.put(image_id, f"Content-Length: {ROOM}", "Expect: 100-continue")
+            assert wire.answer().status == 413
         check_usable(small_server, image_id)
 
     def test_disk_that_fills_on_the_way(self, small_server: Server) -> None:
@@ -102,3 +104,44 @@ class TestFullDisk:
         path = f"/v2/images/{image_id}/file"
         assert small_server.request("PUT", path, pieces, OCTETS).status == 413
         check_usable(small_server, image_id)
+
+
+@pytest.fixture(scope="module")
+def impatient_server() -> Iterator[Server]:
+    """A service that soon gives up on clients without progress."""
+    with Server(settings={"client_socket_timeout": 2}) as server:
+        yield server
+        assert server.trouble() == []
+
+
+class TestSilence:
+    """Clients that neither go on nor go away."""
+
+    # The greater of these is enough for the client to be held back meanwhile.
+    @pytest.mark.parametrize("sent", [1, 20 * MIB])
+    def test_uploader(self, impatient_server: Server, sent: int) -> None:
+        image_id = impatient_server.create()
+        with Wire(impatient_server) as wire:
+            wire.put(image_id, "Transfer-Encoding: chunked")
+            wire.chunk(bytes(sent))
+            assert wire.ended()
+        check_usable(impatient_server, image_id)
+
+    def test_reader(self, impatient_server: Server) -> None:
+        server = impatient_server
+        image_id = server.image(data_of(32 * MIB))
+        with Wire(server, receive_buffer=8192) as wire:
+            wire.head("GET", f"/v2/images/{image_id}/file")
+            assert wire.answered()[0] == 200
+            eventually(lambda: len(server.descriptors()) == server.idle, "nothing left open")
+
+    def test_connection_without_a_request(self, impatient_server: Server) -> None:
+        with Wire(impatient_server) as wire:
+            wire.head("GET", "/versions")
+            assert wire.answer().status == 200
+            assert wire.ended()
+
+    def test_head_that_never_ends(self, impatient_server: Server) -> None:
+        with Wire(impatient_server) as wire:
+            wire.send(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            assert wire.ended()
