@@ -1,0 +1,49 @@
+"""Lists in the manual that would go out of date unnoticed."""
+
+import re
+from pathlib import Path
+
+from glance.api.actions import ActionsResource
+from glance.api.image_data import ImageDataResource
+from glance.api.images import ImagesResource
+from glance.api.schemas import SchemasResource
+from glance.config.programs import PROGRAMS
+
+ROOT = Path(__file__).parents[3]
+RESOURCES = (ActionsResource, ImageDataResource, ImagesResource, SchemasResource)
+#: Read, but with nothing yet that they could limit or choose.
+READ_IN_VAIN = {"user_storage_quota", "image_member_quota", "image_location_quota", "backends"}
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.rst").read_text()
+
+
+def test_every_route_is_listed():
+    routes = {
+        f"{route.method} /v2{route.path}"
+        for resource in RESOURCES
+        for member in vars(resource).values()
+        for route in getattr(member, "routes", ())
+    }
+    text = page("api").replace("{id}", "<image_id>")
+    text = re.sub(r"\{(\w+)\}", r"<\1>", text)
+    assert set(re.findall(r"\* - ``([A-Z]+ /v2\S+)``", text)) == routes
+
+
+def test_options_without_effect_are_listed():
+    sources = [
+        path
+        for path in (ROOT / "glance").rglob("*.py")
+        if not path.is_relative_to(ROOT / "glance" / "config" / "options")
+    ]
+    words = set(re.findall(r"\w+", "\n".join(path.read_text() for path in sources)))
+    declared = {opt.dest for program in PROGRAMS.values() for _, opt in program.declared()}
+    # The paste file has a paragraph of its own.
+    without_effect = (declared - words - {"config_file"}) | READ_IN_VAIN
+    text = page("configuration")
+    table = text[text.index("\nAccepted without effect\n") : text.index("\nRefused, because")]
+    listed = set()
+    for row in re.findall(r"^   \* - (.*?)^     - ", table, re.DOTALL | re.MULTILINE)[1:]:
+        listed |= set(re.findall(r"``(\w+)``", row))
+    assert listed == without_effect
