@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import ensureDeferred, inlineCallbacks
+from twisted.internet.defer import TimeoutError, ensureDeferred, inlineCallbacks
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger, LogLevel
 from twisted.python.threadpool import ThreadPool
@@ -41,6 +41,9 @@ HASH_THREADS = 8
 
 #: The file that takes the service out of a load balancer's rotation, where none is configured.
 HEALTHCHECK_DISABLE = "/etc/glance/healthcheck_disable"
+
+#: Seconds that a stop waits for uploads to be given up, which a store that hangs may hold up.
+STOP_TIME = 5.0
 
 _access_log = Logger(namespace="glance.access")
 
@@ -80,7 +83,7 @@ class ApiService(MultiService):
                 interval=conf.transfer_heartbeat_interval,
             ),
         ]
-        uploader = Uploader(
+        self._uploader = Uploader(
             self._database,
             heartbeat,
             self._identity,
@@ -88,16 +91,16 @@ class ApiService(MultiService):
             lambda image: make_inspector(reactor, self._hashing, image, conf.image_format),
             conf.image_size_cap,
         )
-        self.site = self._make_site(conf, remover, uploader)
+        self.site = self._make_site(conf, remover)
 
-    def _make_site(self, conf: Any, remover: Remover, uploader: Uploader) -> StreamingSite:
+    def _make_site(self, conf: Any, remover: Remover) -> StreamingSite:
         settings = make_settings(conf, self._stores.multiple)
         policy = AdministratorPolicy()
         stall_time = conf.client_socket_timeout
         resources = [
             ImagesResource(self._database, policy, remover, settings),
             ImageDataResource(
-                self._database, policy, self._stores, uploader, self._reactor, stall_time
+                self._database, policy, self._stores, self._uploader, self._reactor, stall_time
             ),
             ActionsResource(self._database, policy),
             SchemasResource(served_schemas(settings.disk_formats, settings.container_formats)),
@@ -149,6 +152,8 @@ class ApiService(MultiService):
         """Accept no more requests, stop the parts, wait for their threads."""
         if self._port is not None:
             yield self._port.stopListening()
+        broken_off = self._uploader.stop().addTimeout(STOP_TIME, self._reactor)
+        yield broken_off.addErrback(lambda failure: failure.trap(TimeoutError) and None)
         yield MultiService.stopService(self)
         yield self._stores.stop()
         self._hashing.stop()

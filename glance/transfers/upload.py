@@ -14,12 +14,19 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
 
 from glance.db import images, leases
 from glance.db.txdbapi import Database
-from glance.domain.errors import Conflict, GlanceError, Gone, Invalid, LimitExceeded
+from glance.domain.errors import (
+    Conflict,
+    GlanceError,
+    Gone,
+    Invalid,
+    LimitExceeded,
+    Unavailable,
+)
 from glance.domain.image import ACTIVE, QUEUED, SAVING, Image, Location, check_transition
 from glance.stores.errors import DataNotFound, DuplicateData
 from glance.stores.interfaces import IStore, IStoreWriter, StoredData
@@ -64,6 +71,10 @@ class _Progress:
         self._source.fail(_removed())
 
 
+def _stopping() -> Unavailable:
+    return Unavailable("The service is stopping; try again.")
+
+
 def _removed() -> Gone:
     return Gone("The image was deleted, or taken over by another request, during the upload.")
 
@@ -96,6 +107,9 @@ class Uploader:
         self._make_hashes = make_hashes
         self._make_inspector = make_inspector
         self._size_cap = size_cap
+        self._under_way: set[ByteSource] = set()
+        self._stopping = False
+        self._idle: Deferred[None] | None = None
 
     async def upload(
         self, image: Image, source: ByteSource, store: IStore, expected: Expected
@@ -108,8 +122,35 @@ class Uploader:
         :raises Conflict: another upload of this image is under way.
         :raises LimitExceeded: the data is longer than an image may be.
         :raises Gone: the image was deleted meanwhile.
+        :raises Unavailable: the service is stopping.
         :raises StoreError: the store failed.
         """
+        if self._stopping:
+            raise _stopping()
+        self._under_way.add(source)
+        try:
+            await self._take_in(image, source, store, expected)
+        finally:
+            self._under_way.remove(source)
+            if self._idle is not None and not self._under_way:
+                self._idle.callback(None)
+
+    def stop(self) -> Deferred[None]:
+        """Break off the uploads under way; the Deferred fires when their images are usable again.
+
+        Those whose data has all been stored by then are finished instead.
+        """
+        self._stopping = True
+        for source in list(self._under_way):
+            source.fail(_stopping())
+        if not self._under_way:
+            return succeed(None)
+        self._idle = Deferred()
+        return self._idle
+
+    async def _take_in(
+        self, image: Image, source: ByteSource, store: IStore, expected: Expected
+    ) -> None:
         check_transition(image, SAVING)
         if expected.size is not None:
             self._check_size(expected.size)

@@ -42,12 +42,22 @@ class TestProcesses:
         assert fresh_server.download(kept).body == b"finished before"
 
     def test_stopped_in_the_middle(self, fresh_server: Server) -> None:
-        """A stop does not wait for ever, and leaves nothing that the next start cannot mend."""
+        """A stop does not wait for the client, and leaves nothing behind."""
         image_id = fresh_server.create()
         with begun(fresh_server, image_id):
             assert fresh_server.stop() == 0
+        assert fresh_server.stored(image_id) == []
         fresh_server.start()
+        assert fresh_server.status(image_id) == "queued"
         check_usable(fresh_server, image_id)
+
+    def test_stopped_in_the_middle_of_a_download(self, fresh_server: Server) -> None:
+        image_id = fresh_server.image(data_of(32 * MIB))
+        with Wire(fresh_server, receive_buffer=8192) as wire:
+            wire.head("GET", f"/v2/images/{image_id}/file")
+            assert wire.answered()[0] == 200
+            assert fresh_server.stop() == 0
+            assert len(wire.read(32 * MIB)) < 32 * MIB
 
     def test_worker_killed_while_the_other_serves_on(self, server_with_workers: Server) -> None:
         server = server_with_workers

@@ -109,7 +109,7 @@ class CatalogueCase(SynchronousTestCase):
         return self.failureResultOf(Deferred.fromCoroutine(coroutine), *errors).value
 
 
-@dataclass
+@dataclass(eq=False)
 class Source:
     """Bytes in buffers, as the body of a request gives them; a test may stop in between."""
 

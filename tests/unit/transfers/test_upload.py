@@ -8,7 +8,14 @@ from twisted.internet.defer import Deferred
 
 from glance.api.body import RequestBody
 from glance.db import images, leases
-from glance.domain.errors import Conflict, Gone, Invalid, InvalidStatus, LimitExceeded
+from glance.domain.errors import (
+    Conflict,
+    Gone,
+    Invalid,
+    InvalidStatus,
+    LimitExceeded,
+    Unavailable,
+)
 from glance.stores.errors import StoreError, StoreFull
 from glance.transfers.hashing import Hashes
 from glance.transfers.heartbeat import Heartbeat
@@ -297,6 +304,34 @@ class TestBreakingOff(UploadCase):
         self.store.faults = {"write": StoreFull("no room"), "abort": StoreError("nor this")}
         self.failure(self.upload(Source(PIECES)), StoreFull)
         self.assertEqual((self.image().status, self.all_leases()), ("queued", []))
+
+
+class TestStopping(UploadCase):
+    def setUp(self):
+        super().setUp()
+        self.add_image()
+
+    def test_uploads_under_way_are_broken_off_first(self):
+        source = Source([b"some ", Deferred()])
+        going_on = self.begin(source)
+        self.successResultOf(self.uploader.stop())
+        self.failureResultOf(going_on, Unavailable)
+        self.assertQueuedAgain(source)
+
+    def test_data_that_is_complete_is_kept(self):
+        self.store.faults["commit"] = Deferred()
+        going_on = self.begin(Source(PIECES))
+        stopping = self.uploader.stop()
+        self.assertNoResult(stopping)
+        self.store.faults["commit"].callback(None)
+        self.successResultOf(stopping)
+        self.successResultOf(going_on)
+        self.assertEqual(self.image().status, "active")
+
+    def test_no_new_ones_are_begun(self):
+        self.successResultOf(self.uploader.stop())
+        self.failure(self.upload(Source(PIECES)), Unavailable)
+        self.assertEqual(self.image().status, "queued")
 
 
 class TestDeletion(UploadCase):
