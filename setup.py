@@ -1,7 +1,7 @@
 """Package the image service: console programs, twistd plugins, sample configuration."""
 
-from pathlib import Path
 import re
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
@@ -27,7 +27,7 @@ setup(
     python_requires=">=3.11",
     # twisted.plugins has no __init__.py anywhere: it is Twisted's own plug-in folder.
     packages=[*find_packages(include=["glance", "glance.*"]), "twisted.plugins"],
-    package_data={"glance": ["py.typed"], "glance.db.migrations": ["*.ini", "*.mako"]},
+    package_data={"glance": ["py.typed"]},
     install_requires=requirements("requirements.txt"),
     extras_require={
         "postgresql": ["psycopg[binary]>=3.2"],
@@ -57,5 +57,7 @@ setup(
         "Programming Language :: Python :: 3.13",
         "Typing :: Typed",
     ],
+    # Editable installs by import hook hide the folder twisted/plugins from Twisted.
+    options={"editable_wheel": {"mode": "compat"}},
     zip_safe=False,
 )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import (
@@ -25,6 +26,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    tuple_,
 )
 
 from glance.db.image_parts import thd_fill
@@ -242,12 +244,18 @@ def _after(sort: Sequence[tuple[str, str]], n: int = 0) -> Condition:
 
     :param sort: keys and directions, in order of weight; together they order every image.
     """
-    key, direction = sort[0]
-    column = _sortable(key)
-    value: Any = bindparam(f"k{n}", type_=_i[key].type)
-    beyond = column > value if direction == "asc" else column < value
-    if len(sort) == 1:
+    direction = sort[0][1]
+    keys = [key for key, _ in takewhile(lambda pair: pair[1] == direction, sort)]
+    columns = [_sortable(key) for key in keys]
+    values = [bindparam(f"k{n + m}", type_=_i[key].type) for m, key in enumerate(keys)]
+    # Compared as rows. Spelled out with OR, the condition now and then makes MariaDB merge other
+    # indexes and sort all that it finds there.
+    left, right = (tuple_(*columns), tuple_(*values)) if len(keys) > 1 else (columns[0], values[0])
+    beyond: Any = left > right if direction == "asc" else left < right
+    if len(keys) < len(sort):
+        beyond = or_(beyond, and_(left == right, _after(sort[len(keys) :], n + len(keys))))
+    if n:
         return beyond
-    # Written so that the first key alone bounds the range: that is what an index can use.
-    bound = column >= value if direction == "asc" else column <= value
-    return and_(bound, or_(beyond, _after(sort[1:], n + 1)))
+    # What follows from the rest is said of the first key alone: that is what an index can use.
+    bound = columns[0] >= values[0] if direction == "asc" else columns[0] <= values[0]
+    return and_(bound, beyond)
