@@ -19,7 +19,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from glance.api.errors import RETRY_AFTER, render_error, status_of
+from glance.api.errors import RETRY_AFTER, render_error, status_of, title_of
 from glance.api.streaming import StreamingRequest
 from glance.domain import correlation
 from glance.domain.errors import GlanceError, Invalid, Unavailable
@@ -129,7 +129,8 @@ class Dispatcher:
             try:
                 name = request_id(request.getHeader("X-Openstack-Request-ID"), self._max_request_id)
                 request.setHeader(b"x-openstack-request-id", name.encode())
-                correlation.begin(correlation.Correlation(name))
+                request.correlation = correlation.Correlation(name)
+                correlation.begin(request.correlation)
                 if route.no_body and request.requestHeaders.hasHeader("Transfer-Encoding"):
                     raise _no_body()
                 if route.no_body and request.getHeader("Content-Length") not in (None, "0"):
@@ -138,11 +139,10 @@ class Dispatcher:
                 if isinstance(context, Deferred):
                     context = await context
                 if context.user_id is not None or context.project_id is not None:
-                    correlation.begin(
-                        correlation.Correlation(
-                            name, user=context.user_id, project=context.project_id
-                        )
+                    request.correlation = correlation.Correlation(
+                        name, user=context.user_id, project=context.project_id
                     )
+                    correlation.begin(request.correlation)
                 reply = await handler(request, context, **parts)
             except CancelledError:
                 raise
@@ -166,7 +166,7 @@ def _no_body() -> Invalid:
 def write_reply(request: StreamingRequest, reply: Reply) -> bytes:
     """Set the head of an answer; return its body."""
     headers = request.responseHeaders
-    request.setResponseCode(reply.status)
+    request.setResponseCode(reply.status, title_of(reply.status).encode())
     if reply.content_type is None:
         headers.removeHeader(b"content-type")
         request.defaultContentType = None

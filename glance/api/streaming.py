@@ -25,6 +25,7 @@ from twisted.web.server import Request, Site
 
 from glance.api.body import RequestBody
 from glance.api.chunked import ChunkedDecoder
+from glance.domain.correlation import Correlation, working_on
 from glance.transfers.buffers import BufferPool
 
 #: Bytes taken from a socket at once while image data comes in.
@@ -47,9 +48,11 @@ class StreamingRequest(Request):
     """A request whose body may stream.
 
     :ivar body: the streaming body, ``None`` for other requests.
+    :ivar correlation: what log lines say of the request, once it is known.
     """
 
     body: RequestBody | None = None
+    correlation: Correlation | None = None
     _body_complete = False
     _refused = False
     channel: StreamingChannel
@@ -297,4 +300,5 @@ class StreamingSite(Site):
     def log(self, request: Any) -> None:
         """Write the access log's line."""
         if self._log_request is not None:
-            self._log_request(request)
+            with working_on(request.correlation):
+                self._log_request(request)

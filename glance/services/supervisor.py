@@ -37,6 +37,7 @@ class Worker(ProcessProtocol):
 
     def __init__(self, supervisor: Supervisor, number: int, born: float) -> None:
         self.number = number
+        self.pid = 0
         self.born = born
         self.ended: Deferred[None] = Deferred()
         self._supervisor = supervisor
@@ -77,7 +78,7 @@ class Supervisor(Service):
 
     def _spawn(self, number: int) -> None:
         worker = Worker(self, number, self._reactor.seconds())
-        self._workers[worker] = self._reactor.spawnProcess(
+        process = self._reactor.spawnProcess(
             worker,
             self._command[0],
             self._command,
@@ -85,15 +86,14 @@ class Supervisor(Service):
             # Never written to: it ends when we do.
             childFDs={0: 0, 1: 1, 2: 2, LISTENER_FD: self._listener.fileno(), PARENT_FD: "w"},
         )
-        self._log.info(
-            "Started worker {number}, process {pid}",
-            number=number,
-            pid=self._workers[worker].pid,
-        )
+        self._workers[worker] = process
+        # Once it has ended, the process object has forgotten its number.
+        worker.pid = process.pid
+        self._log.info("Started worker {number}, process {pid}", number=number, pid=worker.pid)
 
     def worker_ended(self, worker: Worker, reason: Failure) -> None:
         """Replace a worker that ended, unless all are to end."""
-        process = self._workers.pop(worker)
+        del self._workers[worker]
         if not self.running:
             return
         if self._reactor.seconds() - worker.born < YOUNG:
@@ -104,7 +104,7 @@ class Supervisor(Service):
         self._log.error(
             "Worker {number}, process {pid}, ended {how}; starting another in {pause:.1f} s",
             number=worker.number,
-            pid=process.pid,
+            pid=worker.pid,
             how="by itself" if reason.check(ProcessDone) else f"badly: {reason.value}",
             pause=pause,
         )

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from glance.db import images, leases
 from glance.db.txdbapi import Database
 from glance.domain.errors import Conflict, Forbidden
-from glance.domain.image import DELETED, PENDING_DELETE, Image, check_transition
+from glance.domain.image import DELETED, PENDING_DELETE, TRANSITIONS, Image, check_transition
 from glance.domain.viewer import Viewer
 from glance.stores.errors import DataNotFound, UnknownStore
 from glance.stores.registry import Stores
@@ -45,7 +45,10 @@ class Remover:
         """
         if image.protected:
             raise Forbidden(f"Image {image.id} is protected and cannot be deleted.")
-        delayed = self._delayed and bool(image.locations)
+        # Where the state machine has no pending_delete the data goes at once.
+        delayed = (
+            self._delayed and bool(image.locations) and PENDING_DELETE in TRANSITIONS[image.status]
+        )
         check_transition(image, PENDING_DELETE if delayed else DELETED)
         if delayed or not image.locations:
             await self._database.runInteraction(_thd_delete, image, delayed)
