@@ -193,6 +193,7 @@ class TestBodyLimit(ChannelCase):
         told = self.sent()
         self.assertTrue(told.startswith(b"HTTP/1.1 413"), told)
         self.assertIn(b"Connection: close", told)
+        self.assertNotIn(CONTINUE, told)
         self.assertEqual(self.resource.requests, [])
 
     def test_declared_length(self):
@@ -288,6 +289,16 @@ class TestLingering(ChannelCase):
         self.assertTrue(told.startswith(b"HTTP/1.1 409"))
         self.assertIn(b"Connection: close", told)
         self.assertFalse(self.transport.disconnecting)
+
+    def test_announced_end_comes_although_the_body_ended_before_the_answer(self):
+        self.send(head(b"PUT", UPLOAD, b"Content-Length: 5"))
+        self.request.setHeader(b"content-length", b"2")
+        self.request.write(b"o")
+        self.assertIn(b"Connection: close", self.sent())
+        self.send(b"hello")
+        self.request.write(b"k")
+        self.request.finish()
+        self.assertTrue(self.transport.disconnecting)
 
     def test_closes_when_the_body_has_ended(self):
         self.refuse()

@@ -20,6 +20,7 @@ from glance.stores.errors import StoreError, StoreFull
 from glance.transfers.hashing import Hashes
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.upload import Expected, Uploader
+from glance.transfers.worker import WorkerIdentity
 from tests.unit.api.doubles import SMALL, CountingPool, FakeFlow, small_buffers
 from tests.unit.transfers.doubles import (
     IMAGE,
@@ -265,6 +266,15 @@ class TestBreakingOff(UploadCase):
         self.failureResultOf(going_on, StoreFull)
         self.assertQueuedAgain(source)
 
+    def test_store_fails_after_the_source_has_ended(self):
+        self.store.faults["write"] = held = Deferred()
+        source = Source([b"data"])
+        going_on = self.begin(source)
+        held.errback(StoreFull("no room"))
+        self.failureResultOf(going_on, StoreFull)
+        self.assertNotIn("commit", self.store.calls)
+        self.assertQueuedAgain(source)
+
     def test_source_fails_at_once(self):
         self.breaks(Source([Invalid("gone")]), Invalid)
 
@@ -367,6 +377,18 @@ class TestDeletion(UploadCase):
         wait.callback(None)
         self.failureResultOf(going_on, Gone)
         self.assertNothingLeft(source)
+
+    def test_taken_over_by_another_worker(self):
+        wait = Deferred()
+        source = Source([b"some ", wait, b"more"])
+        going_on = self.begin(source)
+        self.run_in_database(leases.thd_end_any, IMAGE)
+        self.take_lease(WorkerIdentity("another node", "1.1"))
+        wait.callback(None)
+        self.failureResultOf(going_on, Gone)
+        self.assertEqual((self.store.objects, source.pool.out), ({}, []))
+        (lease,) = self.all_leases()
+        self.assertEqual((self.image().status, lease.node), ("saving", "another node"))
 
     def test_database_away_at_the_end_leaves_the_data_for_recovery(self):
         wait = Deferred()
