@@ -15,6 +15,7 @@ from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Integer,
@@ -44,6 +45,7 @@ from glance.domain.listing import (
     ListQuery,
     OneOf,
 )
+from glance.domain.text import shorten
 from glance.domain.viewer import Viewer
 
 _i = images.c
@@ -71,7 +73,7 @@ def thd_list(connection: Connection, query: ListQuery, viewer: Viewer) -> list[I
     if query.marker is not None:
         place = _marker_statement(shape).thd_rows(connection, {**values, "marker": query.marker})
         if not place:
-            raise Invalid(f"The marker {query.marker!r} is not an image that you can see.")
+            raise Invalid(f"The marker {shorten(query.marker)} is not an image that you can see.")
         values |= {f"k{n}": value for n, value in enumerate(place[0])}
     page = [Image(*row) for row in _page_statement(shape).thd_rows(connection, values)]
     thd_fill(connection, page)
@@ -92,8 +94,10 @@ class _Shape:
 
 
 def _shape(query: ListQuery, viewer: Viewer) -> _Shape:
+    # An id is unique: what is sorted by after it has no effect but on the choice of an index.
+    keys = [key for key, _ in query.sort]
     return _Shape(
-        query.sort,
+        query.sort[: keys.index("id") + 1] if "id" in keys else query.sort,
         tuple([_filter_shape(wanted) for wanted in query.filters]),
         query.visibility,
         query.member_status,
@@ -214,7 +218,9 @@ def _condition(n: int, kind: type, *details: Any) -> Condition:
         names = [bindparam(f"{name}_{m}", type_=column.type) for m in range(details[1])]
         return among(column, names)
     op = details[1] if kind is Compare else "eq"
-    return _COMPARE[op](column, bindparam(name, type_=column.type))
+    # A number may be larger than any that the column holds.
+    wide = BigInteger() if isinstance(column.type, Integer) else column.type
+    return _COMPARE[op](column, bindparam(name, type_=wide))
 
 
 _COMPARE: dict[str, Any] = {
