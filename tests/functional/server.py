@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -225,8 +226,9 @@ class Server:
         return int(match[1]) * 1024
 
     def forget_peak(self) -> None:
-        """Let the greatest resident size begin anew with the present one."""
-        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        """Let the greatest resident size begin anew with the present one, where that may be."""
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     def stored(self, image_id: str = "") -> list[str]:
         """Return the names of what the store's directory holds of an image, hidden things too."""

@@ -4,6 +4,7 @@ import hashlib
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -31,9 +32,11 @@ def large_data() -> bytes:
 
 
 @pytest.fixture
-def large_image(server: Server, large_data: bytes) -> str:
+def large_image(server: Server, large_data: bytes) -> Iterator[str]:
     """An image that fits into no socket's buffers."""
-    return server.image(large_data)
+    image_id = server.image(large_data)
+    yield image_id
+    server.request("DELETE", f"/v2/images/{image_id}")
 
 
 def get(wire: Wire, image_id: str, *headers: str) -> None:
