@@ -334,7 +334,8 @@ class Database:
         """Leave a connection behind that can be used, and raise what the error amounts to."""
         kind = classify(error)
         if kind == "lost":
-            if getattr(self._local, "connection", None) is not None:
+            local = self._local
+            if getattr(local, "connection", None) is not None and local.epoch == self._epoch:
                 self._epoch += 1
             self._thd_forget()
         else:

@@ -546,6 +546,27 @@ class LossTests(DatabaseCase):
         meet()
         self.assertEqual(self.made, 2 * threads)
 
+    def test_losses_of_all_threads_at_once_are_one_loss(self) -> None:
+        threads = 6
+        database = self.make(threads)
+        barrier = threading.Barrier(threads)
+        attempts: list[int] = []
+
+        def thd_lose(connection: Connection) -> None:
+            attempts.append(1)
+            if len(attempts) <= threads:
+                barrier.wait(PATIENCE)
+                raise LOST
+
+        answers = [database.runReading(thd_lose) for _ in range(threads)]
+        self.reactor.turn(threads)
+        self.reactor.advance(1)
+        self.reactor.turn(threads)
+        for answer in answers:
+            self.successResultOf(answer)
+        self.assertEqual(database._epoch, 1)
+        self.assertLessEqual(self.made, 2 * threads)
+
     def test_a_database_that_cannot_be_opened_yet(self) -> None:
         refusals = 0
 
