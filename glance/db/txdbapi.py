@@ -336,7 +336,7 @@ class Database:
         if kind == "lost":
             local = self._local
             if getattr(local, "connection", None) is not None and local.epoch == self._epoch:
-                self._epoch += 1
+                self._epoch = local.epoch + 1
             self._thd_forget()
         else:
             self._thd_roll_back(committing)
