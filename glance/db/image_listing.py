@@ -27,6 +27,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     tuple_,
 )
 
@@ -35,7 +36,7 @@ from glance.db.images import COLUMNS
 from glance.db.prepared import Prepared, among
 from glance.db.tables import image_members, image_properties, image_tags, images
 from glance.domain.errors import Invalid
-from glance.domain.image import COMMUNITY, KILLED, PUBLIC, SHARED, Image
+from glance.domain.image import COMMUNITY, KILLED, PRIVATE, PUBLIC, SHARED, Image
 from glance.domain.listing import (
     Compare,
     Equals,
@@ -142,7 +143,7 @@ def _page_statement(shape: _Shape) -> Prepared:
     statement = (
         select(*COLUMNS)
         .where(_i.deleted == false(), _i.os_hidden == bindparam("os_hidden"))
-        .where(_i.status != KILLED, *_seen(shape))
+        .where(_i.status != KILLED, _seen(shape, shape.visibility, shape.member_status))
         .where(*(_condition(n, *wanted) for n, wanted in enumerate(shape.filters)))
         .order_by(*_order(shape.sort))
         .limit(bindparam("limit", type_=Integer))
@@ -161,7 +162,7 @@ def _marker_statement(shape: _Shape) -> Prepared:
     return Prepared(
         select(*(_sortable(key) for key, _ in shape.sort))
         .where(_i.id == bindparam("marker"), _i.deleted == false())
-        .where(*_visible(shape, "all"))
+        .where(_seen(shape, "all", "all"))
     )
 
 
@@ -169,33 +170,34 @@ def _project() -> Any:
     return bindparam("project_id", type_=String)
 
 
-def _visible(shape: _Shape, member_status: str) -> list[Condition]:
-    """Say which images a viewer may see at all."""
+def _seen(shape: _Shape, visibility: str | None, member_status: str) -> Condition:
+    """Say which images a viewer sees who asks for a visibility, for ``"all"`` or for none."""
     if shape.is_admin:
-        return []
-    ways: list[Condition] = [among(_i.visibility, (PUBLIC, COMMUNITY))]
-    if shape.has_project:
-        m = image_members.c
-        shared = select(m.image_id).where(m.member == _project(), m.deleted == false())
-        if member_status != "all":
-            shared = shared.where(m.status == member_status)
-        ways += [
-            _i.owner == _project(),
-            and_(_i.visibility == SHARED, _i.id.in_(shared)),
-        ]
-    return [or_(*ways)]
+        if visibility is None:
+            # Other projects' community images are found by who asks for them only.
+            ordinary: Condition = _i.visibility != COMMUNITY
+            return or_(ordinary, _i.owner == _project()) if shape.has_project else ordinary
+        return true() if visibility == "all" else _i.visibility == visibility
+    # Not more than is asked for: what is left is often little, and found by an index.
+    ways: list[Condition] = []
+    if visibility in _OPEN:
+        ways.append(among(_i.visibility, _OPEN[visibility]))
+    if shape.has_project and visibility not in (PUBLIC, COMMUNITY):
+        own: Condition = _i.owner == _project()
+        ways.append(own if visibility in _OPEN else and_(own, _i.visibility == visibility))
+        if visibility != PRIVATE:
+            m = image_members.c
+            shared = select(m.image_id).where(m.member == _project(), m.deleted == false())
+            if member_status != "all":
+                shared = shared.where(m.status == member_status)
+            ways.append(and_(_i.visibility == SHARED, _i.id.in_(shared)))
+    return or_(false(), *ways)
 
 
-def _seen(shape: _Shape) -> list[Condition]:
-    """Say which images belong in this list."""
-    conditions = _visible(shape, shape.member_status)
-    if shape.visibility is None:
-        # Other projects' community images are found by who asks for them only.
-        ordinary: Condition = _i.visibility != COMMUNITY
-        conditions.append(or_(ordinary, _i.owner == _project()) if shape.has_project else ordinary)
-    elif shape.visibility != "all":
-        conditions.append(_i.visibility == shape.visibility)
-    return conditions
+#: What everybody sees, by the visibility that is asked for.
+_OPEN: dict[str | None, tuple[str, ...]] = {
+    None: (PUBLIC,), "all": (PUBLIC, COMMUNITY), PUBLIC: (PUBLIC,), COMMUNITY: (COMMUNITY,),
+}  # fmt: skip
 
 
 def _condition(n: int, kind: type, *details: Any) -> Condition:
