@@ -35,6 +35,7 @@ _images = Table(
     "images",
     MetaData(),
     Column("id", String(36)),
+    Column("name", String(255)),
     Column("created_at", DateTime),
     Column("deleted", Boolean),
 )
@@ -52,3 +53,14 @@ that serve, its optimizer picks the wrong one.
 """
 
 LISTING_INDEX_ENGINES = frozenset({"sqlite", "postgresql"})
+
+name_index = Index("ix_txglance_images_name", _images.c.name)
+"""Finds an image by its name, which is how most people ask for one, without reading them all."""
+
+
+def own_indexes(engine: str) -> list[Index]:
+    """Return what is added to the catalogue's tables.
+
+    :param engine: SQLAlchemy's name of the dialect.
+    """
+    return [listing_index, name_index] if engine in LISTING_INDEX_ENGINES else [name_index]

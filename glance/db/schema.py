@@ -12,7 +12,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Engine, delete, insert
 
 from glance.db.exclusive import SchemaError, thd_connected, thd_exclusively
-from glance.db.own_tables import LISTING_INDEX_ENGINES, OWN, listing_index
+from glance.db.own_tables import OWN, own_indexes
 from glance.db.revisions import CATALOGUE_CHAIN, CHAINS, OWN_CHAIN, Chain
 from glance.db.schema_status import (
     INCOMPLETE,
@@ -217,8 +217,8 @@ def _thd_create(connection: Connection, say: Say, *, resumed: bool) -> None:
         for table in metadata.sorted_tables if resumed else ():
             for index in table.indexes:
                 index.create(connection, checkfirst=True)
-    if connection.dialect.name in LISTING_INDEX_ENGINES:
-        listing_index.create(connection, checkfirst=resumed)
+    for index in own_indexes(connection.dialect.name):
+        index.create(connection, checkfirst=resumed)
     _thd_record(connection, CATALOGUE_CHAIN, CATALOGUE_CHAIN.head)
     _thd_record(connection, OWN_CHAIN, OWN_CHAIN.head)
 

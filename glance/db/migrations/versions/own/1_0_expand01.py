@@ -34,3 +34,4 @@ def upgrade() -> None:
         add_index(
             "ix_txglance_images_deleted_created_at_id", "images", "deleted", "created_at", "id"
         )
+    add_index("ix_txglance_images_name", "images", "name")
