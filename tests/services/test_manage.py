@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from glance.cmd import manage
 from glance.db import schema
 from glance.db.engine import make_engine
+from glance.services import logs
 
 HEAD = "2024_1_contract01"
 
@@ -241,12 +242,22 @@ def test_options_may_follow_the_command(bare: Run, sqlite_url: str, tmp_path: Pa
     assert Path(str(make_url(sqlite_url).database)).exists()
 
 
-def test_log_file(bare: Run, sqlite_url: str, tmp_path: Path) -> None:
+def test_log_file(
+    bare: Run, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    start = logs.start_logging
+    monkeypatch.setattr(logs, "start_logging", lambda *args: started.append(start(*args)))
     run = configured(bare, tmp_path / "glance.conf", sqlite_url)
     run("db", "upgrade", "liberty")
     log = tmp_path / "manage.log"
-    assert run("--verbose", "--log-file", str(log), "db", "sync").code == 0
-    assert "Running upgrade liberty -> mitaka01" in log.read_text()
+    try:
+        assert run("--verbose", "--log-file", str(log), "db", "sync").code == 0
+        assert "Running upgrade liberty -> mitaka01" in log.read_text()
+    finally:
+        # The program itself would end here.
+        for logging in started:
+            logging.stop()
 
 
 def test_choices(bare: Run) -> None:
