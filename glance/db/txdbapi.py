@@ -45,6 +45,9 @@ _MYSQL_LOST = {
     1040, 1047, 1053, 1203, 1226, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2055, 4031,
 }  # fmt: skip
 
+#: MariaDB and MySQL: a text beyond the column's character set, where it is compared.
+_MYSQL_REFUSED = {1267}
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -89,7 +92,7 @@ def classify(error: DBAPIError) -> str | None:
     if isinstance(original, sqlite3.OperationalError):
         name = getattr(original, "sqlite_errorname", "")
         return "conflict" if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) else None
-    number = original.args[0] if original is not None and original.args else None
+    number = _number(error)
     if number in _MYSQL_CONFLICT:
         return "conflict"
     if number in _MYSQL_LOST or error.connection_invalidated:
@@ -100,6 +103,11 @@ def classify(error: DBAPIError) -> str | None:
         if any(k.__name__ == "OperationalError" and k.__module__ == "psycopg" for k in kinds):
             return "lost"
     return None
+
+
+def _number(error: DBAPIError) -> Any:
+    """Return a MariaDB or MySQL error's number; what it is of other databases' has no meaning."""
+    return error.orig.args[0] if error.orig is not None and error.orig.args else None
 
 
 class Threads:
@@ -348,7 +356,7 @@ class Database:
             ) from error
         if kind:
             raise Broken(kind, error) from error
-        if isinstance(error, DataError):
+        if isinstance(error, DataError) or _number(error) in _MYSQL_REFUSED:
             # Databases have limits of their own, 64 KiB for a property on MariaDB for one.
             raise Invalid(
                 "A value is longer or larger than the catalogue's database can hold, or has a "

@@ -161,6 +161,12 @@ VISIBLE = {
 }
 
 
+def test_a_project_that_no_column_can_hold(catalogue: Catalogue) -> None:
+    image = catalogue.add(**PLAIN, visibility="private")
+    with pytest.raises(Invalid if catalogue.kind == "mysql" else NotFound):
+        catalogue.get(image.id, Viewer("\U0001f600"))
+
+
 @pytest.mark.parametrize("lock", [False, True])
 @pytest.mark.parametrize("visibility", VISIBLE)
 def test_who_sees_an_image(catalogue: Catalogue, visibility: str, lock: bool) -> None:

@@ -391,6 +391,8 @@ class InteractionTests(DatabaseCase):
         too_long = wrapped(pymysql.err.DataError(1406, "Data too long for column 'value'"))
         error = self.failed(self.database.runInteraction(Breaking(too_long)), Invalid)
         self.assertIn("longer", error.message)
+        strange = wrapped(pymysql.err.OperationalError(1267, "Illegal mix of collations"))
+        self.failed(self.database.runInteraction(Breaking(strange)), Invalid)
         out_of_range = wrapped(postgresql_error("22003"))
         self.failed(self.database.runReading(Breaking(out_of_range), 2), Invalid)
         self.assertEqual(self.numbers(), [2])
