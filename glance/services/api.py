@@ -58,6 +58,9 @@ class ApiService(MultiService):
 
     _log = Logger()
 
+    #: Whether the service gave up: the process then ends with an exit code of 1.
+    failed = False
+
     def __init__(self, loaded: Loaded, reactor: Any, listener: socket.socket) -> None:
         super().__init__()
         conf = loaded.conf
@@ -145,6 +148,7 @@ class ApiService(MultiService):
 
     def _failed(self, failure: Any) -> None:
         self._log.failure("The service could not start", failure)
+        self.failed = True
         self._reactor.stop()
 
     @inlineCallbacks

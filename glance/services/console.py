@@ -30,7 +30,7 @@ def serve_api(loaded: Loaded, argv: Sequence[str]) -> int:
     reactor.callWhenRunning(service.startService)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
-    return 0
+    return 1 if getattr(service, "failed", False) else 0
 
 
 def _say(line: str) -> None:

@@ -64,7 +64,12 @@ def make_api(
 
         return ApiService(loaded, reactor, listener)
     from glance.services.supervisor import Supervisor, worker_command
+    from glance.stores.registry import Stores
+    from glance.transfers.hashing import check_algorithm
 
+    # What a worker would only find when it starts, again and again.
+    check_algorithm(conf.hashing_algorithm)
+    Stores(conf, reactor)
     return Supervisor(reactor, listener, worker_command(argv), count)
 
 

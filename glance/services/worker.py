@@ -13,6 +13,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
 from glance.config import load
+from glance.domain.errors import GlanceError
 from glance.services.api import ApiService
 from glance.services.logs import start_logging
 from glance.services.supervisor import LISTENER_FD, PARENT_FD
@@ -45,10 +46,23 @@ class _ParentWatch(FileDescriptor):
             self._stop()
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str]) -> int:
     """Run a worker.
 
     :param argv: the options of ``glance-api``.
+    :returns: the exit code.
+    """
+    try:
+        return serve(argv)
+    except GlanceError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return 1
+
+
+def serve(argv: list[str]) -> int:
+    """Serve until told to stop; parameters and result are those of :func:`main`.
+
+    :raises GlanceError: the service cannot be started so.
     """
     loaded = load("glance-api", argv)
     start_logging(loaded.conf, "glance-api", under_twistd=False)
@@ -61,7 +75,8 @@ def main(argv: list[str]) -> None:
     reactor.callWhenRunning(service.startService)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
+    return int(service.failed)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
