@@ -7,6 +7,7 @@ schema. So every mistake ends the program with one line and an exit code.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,20 +57,25 @@ def make_api(
         thd_prepare_state(loaded)
     thd_check_database(loaded)
     listener = bind(host, conf.bind_port, conf.backlog, conf.tcp_keepidle)
+    service = _make_service(loaded, argv, reactor, listener)
     for line in description(loaded, url_of(listener)):
         say(line)
-    count = worker_count(conf.workers)
+    return service
+
+
+def _make_service(
+    loaded: Loaded, argv: Sequence[str], reactor: Any, listener: socket.socket
+) -> IService:
+    count = worker_count(loaded.conf.workers)
     if not count:
         from glance.services.api import ApiService
 
         return ApiService(loaded, reactor, listener)
     from glance.services.supervisor import Supervisor, worker_command
     from glance.stores.registry import Stores
-    from glance.transfers.hashing import check_algorithm
 
-    # What a worker would only find when it starts, again and again.
-    check_algorithm(conf.hashing_algorithm)
-    Stores(conf, reactor)
+    # Made only to be found good: a worker would find its faults anew at every start.
+    Stores(loaded.conf, reactor)
     return Supervisor(reactor, listener, worker_command(argv), count)
 
 
