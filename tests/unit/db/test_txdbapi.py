@@ -166,12 +166,13 @@ class ThreadsTests(SynchronousTestCase):
         self.failureResultOf(threads.run(lambda: 7), Unavailable)
 
     def test_starts_again(self) -> None:
-        threads = self.threads()
-        threads.stop()
-        threads.start()
-        answer = threads.run(lambda: 7)
-        self.reactor.turn()
-        self.assertEqual(self.successResultOf(answer), 7)
+        threads = self.threads(1)
+        for n in range(3):
+            answer = threads.run(lambda n=n: n)
+            self.reactor.turn()
+            self.assertEqual(self.successResultOf(answer), n)
+            threads.stop()
+            threads.start()
 
     def test_no_more_threads_than_allowed_and_none_too_many(self) -> None:
         threads = self.threads(3)
@@ -358,12 +359,21 @@ class InteractionTests(DatabaseCase):
         database = Database(make_engine("sqlite://"), self.reactor, threads=5)
         database.start()
         self.addCleanup(database.stop)
-        first = database.runInteraction(_thd_create)
-        answers = [database.runInteraction(_thd_add, n) for n in range(20)]
-        self.reactor.turn(21)
-        self.successResultOf(first)
+        self.done(database.runInteraction(_thd_create))
+        gate = threading.Event()
+        workers: set[int] = set()
+
+        def thd_look(connection: Connection) -> Any:
+            gate.wait(PATIENCE)
+            workers.add(threading.get_ident())
+            return connection.execute(text("SELECT count(*) FROM t")).scalar()
+
+        answers = [database.runReading(thd_look) for _ in range(20)]
+        gate.set()
+        self.reactor.turn(20)
         for answer in answers:
-            self.assertEqual(self.successResultOf(answer), 1)
+            self.assertEqual(self.successResultOf(answer), 0)
+        self.assertEqual(len(workers), 1)
 
     def test_transactions_of_one_process_wait_for_each_other(self) -> None:
         database = self.make(threads=8)
@@ -382,6 +392,18 @@ class InteractionTests(DatabaseCase):
             self.successResultOf(answer)
         self.assertEqual(max(most), 1)
         self.assertEqual(self.numbers(), list(range(40)))
+
+    def test_sqlite_is_told_at_the_beginning_that_a_transaction_writes(self) -> None:
+        said: list[str] = []
+
+        def note(c: Any, cursor: Any, statement: str, *rest: Any) -> None:
+            said.append(statement)
+
+        event.listen(self.engine, "before_cursor_execute", note)
+        self.done(self.database.runInteraction(lambda connection: None))
+        self.assertEqual(said, ["BEGIN IMMEDIATE"])
+        self.done(self.database.runReading(lambda connection: None))
+        self.assertEqual(said, ["BEGIN IMMEDIATE"])
 
     def test_after_the_end_nothing_runs(self) -> None:
         self.database.stop()
