@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from klein.resource import KleinResource
 
@@ -16,20 +17,23 @@ from glance.api.versions import VersionRoot
 from glance.identity.authentication import IAuthenticator
 
 #: Requests whose body is image data.
-_UPLOAD = re.compile(rb"/*(?:v2(?:\.\d+)?/+)?images/[^/?]+/file(?:\?|$)")
+_UPLOAD = re.compile(rb"/*(?:v2(?:\.\d+)?/+)?images/[^/]+/file")
 
 
 def is_upload(method: bytes, uri: bytes) -> bool:
-    """Tell from the request line whether a request brings image data."""
-    return method == b"PUT" and _UPLOAD.match(uri) is not None
+    """Tell from the request line whether a request brings image data.
+
+    Decided on the decoded path, as routes are: ``/fil%65`` is a file.
+    """
+    if method != b"PUT":
+        return False
+    return _UPLOAD.fullmatch(unquote_to_bytes(uri.partition(b"?")[0])) is not None
 
 
-def refuse_body(request: StreamingRequest) -> None:
-    """Answer a request whose body exceeds what a body in JSON may be."""
-    accept = request.getHeader("Accept") or ""
-    explanation = "The request's body is larger than this service accepts."
-    content_type, body = render_error(413, explanation, accept)
-    request.write(write_reply(request, Reply(413, body, content_type)))
+def refuse(request: StreamingRequest, status: int, explanation: str) -> None:
+    """Answer a request that is refused for how its body is sent."""
+    content_type, body = render_error(status, explanation, request.getHeader("Accept") or "")
+    request.write(write_reply(request, Reply(status, body, content_type)))
     request.finish()
 
 
@@ -60,7 +64,7 @@ def make_site(
         root,
         reactor,
         streams=is_upload,
-        refuse_body=refuse_body,
+        refuse=refuse,
         body_limit=body_limit,
         timeout=client_timeout,
         max_header=max_header,

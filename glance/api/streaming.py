@@ -18,7 +18,7 @@ from typing import Any
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, parse_qs
+from twisted.web.http import HTTPChannel, _IdentityTransferDecoder, parse_qs
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
@@ -38,6 +38,9 @@ LINGER_IDLE = 5.0
 
 #: Bytes that a request's line and headers may have in all, unless one line may have more.
 MAX_HEAD = 64 * 1024
+
+#: Digits that a Content-Length may have; what it says fits 64 bits then.
+MAX_LENGTH_DIGITS = 18
 
 
 class _NoContent(BytesIO):
@@ -63,7 +66,16 @@ class StreamingRequest(Request):
         """Dispatch the request now if its body streams; otherwise make room for the body."""
         channel = self.channel
         site = channel.site
-        if length != 0 and site.streams(channel._command, channel._path):
+        streams = site.streams(channel._command, channel._path)
+        if self.requestHeaders.hasHeader(b"Transfer-Encoding") and length is not None:
+            # Twisted lets "identity" pass; nothing tells where such a body ends.
+            self._refuse_unmeasured(501, "The only transfer encoding known here is chunked.")
+            return
+        if streams and channel._transferDecoder is None:
+            explanation = "Image data needs a Content-Length, or to be sent chunked."
+            self._refuse_unmeasured(411, explanation)
+            return
+        if length != 0 and streams:
             self.content = _NoContent()
             self.body = RequestBody(channel, site.buffers, length)
             channel.body_begins()
@@ -94,8 +106,19 @@ class StreamingRequest(Request):
             self._refuse_body()
 
     def _refuse_body(self) -> None:
+        self._refuse(413, "The request's body is larger than this service accepts.")
+
+    def _refuse_unmeasured(self, status: int, explanation: str) -> None:
+        """Refuse a request of whose body nobody knows where it ends; nothing can follow it."""
+        channel = self.channel
+        self.content = BytesIO()
+        self._take_request_line(channel._command, channel._path, channel._version)
+        channel.take_until_closed()
+        self._refuse(status, explanation)
+
+    def _refuse(self, status: int, explanation: str) -> None:
         self._refused = True
-        self.channel.site.refuse_body(self)
+        self.channel.site.refuse(self, status, explanation)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Note the body's end; dispatch the request if that has not been done."""
@@ -114,9 +137,12 @@ class StreamingRequest(Request):
         super().connectionLost(reason)
 
     def streaming_body(self) -> RequestBody:
-        """Return the body as a stream, also one that was empty and so never streamed."""
+        """Return the body as a stream, also one that is here already."""
         if self.body is None:
-            self.body = RequestBody(self.channel, self.channel.site.buffers, 0)
+            data = self.content.getvalue()
+            self.body = RequestBody(self.channel, self.channel.site.buffers, len(data))
+            if data:
+                self.body.received(data)
             self.body.finished()
         return self.body
 
@@ -157,6 +183,21 @@ class StreamingChannel(HTTPChannel):
         if ITCPTransport.providedBy(transport) and hasattr(transport, "bufferSize"):
             self._normal_read_size = transport.bufferSize
             transport.bufferSize = READ_SIZE
+
+    def take_until_closed(self) -> None:
+        """Treat everything that still comes as the body of the present request."""
+        self.length = None
+        self._transferDecoder = _IdentityTransferDecoder(
+            None, self.requests[-1].handleContentChunk, self._finishRequestBody
+        )
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Take in a header; refuse a length that no image has and Python would not read."""
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length" and len(value.strip()) > MAX_LENGTH_DIGITS:
+            self._respondToBadRequestAndDisconnect()
+            return False
+        return bool(super().headerReceived(line))
 
     def pause(self) -> None:
         """Take no more of the body; the idle clock stands still meanwhile."""
@@ -257,7 +298,7 @@ class StreamingSite(Site):
 
     :param resource: the root.
     :param streams: tells by method and URI whether a request's body is to stream.
-    :param refuse_body: answers a request whose body exceeds the limit.
+    :param refuse: answers a request that no resource is asked about: status, explanation.
     :param body_limit: most bytes of a body that does not stream.
     :param timeout: seconds without a byte after which a connection is closed.
     :param max_header: most bytes of a request's line, and of each header.
@@ -272,7 +313,7 @@ class StreamingSite(Site):
         reactor: Any,
         *,
         streams: Callable[[bytes, bytes], bool],
-        refuse_body: Callable[[StreamingRequest], None],
+        refuse: Callable[[StreamingRequest, int, str], None],
         body_limit: int,
         timeout: float | None,
         max_header: int,
@@ -283,7 +324,7 @@ class StreamingSite(Site):
             resource, requestFactory=StreamingRequest, timeout=timeout, reactor=reactor
         )
         self.streams = streams
-        self.refuse_body = refuse_body
+        self.refuse = refuse
         self.body_limit = body_limit
         self.buffers = BufferPool()
         self._log_request = log

@@ -79,7 +79,7 @@ class ChannelCase(SynchronousTestCase):
             self.resource,
             self.reactor,
             streams=lambda method, uri: method == b"PUT" and uri == UPLOAD,
-            refuse_body=lambda request: answer(request, 413, b"too much"),
+            refuse=lambda request, status, text: answer(request, status, text.encode()),
             body_limit=LIMIT,
             timeout=self.timeout_of_site,
             max_header=1000,
@@ -147,11 +147,18 @@ class TestDispatch(ChannelCase):
         self.assertEqual(self.drain(self.request.streaming_body()), (b"hello", True))
 
     def test_empty_body_is_a_stream_that_has_ended(self):
-        for headers in ([b"Content-Length: 0"], []):
+        self.send(head(b"PUT", UPLOAD, b"Content-Length: 0"))
+        self.assertFalse(self.request.body_pending)
+        self.assertEqual(self.drain(self.request.streaming_body()), (b"", True))
+
+    def test_body_that_did_not_stream_is_handed_out_as_a_stream_all_the_same(self):
+        for headers, body in [
+            ([b"Content-Length: 5"], b"hello"),
+            ([b"Transfer-Encoding: chunked"], chunk(b"hello") + b"0\r\n\r\n"),
+        ]:
             self.connect()
-            self.send(head(b"PUT", UPLOAD, *headers))
-            self.assertFalse(self.request.body_pending)
-            self.assertEqual(self.drain(self.request.streaming_body()), (b"", True))
+            self.send(head(b"PUT", b"/elsewhere", *headers), body)
+            self.assertEqual(self.drain(self.request.streaming_body()), (b"hello", True))
 
     def test_other_requests_are_dispatched_with_their_body(self):
         self.send(head(b"POST", b"/json?a=b", b"Content-Length: 5"), b"he")
@@ -221,6 +228,57 @@ class TestBodyLimit(ChannelCase):
     def test_streaming_bodies_have_no_limit_here(self):
         self.send(head(b"PUT", UPLOAD, b"Content-Length: %d" % (LIMIT + 1)), bytes(LIMIT + 1))
         self.assertEqual(self.drain(self.request.body), (bytes(LIMIT + 1), True))
+
+
+class TestUnmeasuredBodies(ChannelCase):
+    """Where a body's end cannot be told nothing of it becomes data or a next request."""
+
+    NEXT = head(b"GET", b"/next")
+
+    def assertRefused(self, status, *request):
+        self.connect()
+        self.send(*request, self.NEXT)
+        told = self.sent()
+        self.assertTrue(told.startswith(b"HTTP/1.1 %d " % status), told)
+        self.assertEqual(told.count(b"HTTP/1.1"), 1)
+        self.assertIn(b"Connection: close", told)
+        self.assertEqual(self.resource.requests, [])
+        self.reactor.advance(LINGER_IDLE + 1)
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_upload_without_a_length(self):
+        self.assertRefused(411, head(b"PUT", UPLOAD))
+        self.assertRefused(411, head(b"PUT", UPLOAD), b"hello")
+
+    def test_upload_by_an_old_client_that_ends_it_by_closing(self):
+        self.send(head(b"PUT", UPLOAD, version=b"HTTP/1.0"), b"hello")
+        self.assertTrue(self.sent().startswith(b"HTTP/1.0 411"))
+        self.lose()
+        self.assertEqual(self.resource.requests, [])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_transfer_encoding_that_says_nothing(self):
+        identity = b"Transfer-Encoding: identity"
+        for path in (UPLOAD, b"/json"):
+            self.assertRefused(501, head(b"PUT", path, identity))
+            self.assertRefused(501, head(b"PUT", path, identity, b"Content-Length: 5"), b"hello")
+            self.assertRefused(501, head(b"PUT", path, b"Content-Length: 5", identity), b"hello")
+
+    def test_unknown_transfer_encoding(self):
+        for coding in (b"gzip", b"gzip, chunked", b"chunked, chunked", b"\xff"):
+            self.connect()
+            self.send(head(b"PUT", UPLOAD, b"Transfer-Encoding: " + coding, b"X: y") + self.NEXT)
+            self.assertTrue(self.sent().startswith(b"HTTP/1.1 400"))
+            self.assertTrue(self.transport.disconnecting)
+            self.assertEqual(self.resource.requests, [])
+
+    def test_length_beyond_reason(self):
+        for digits in (19, 900):
+            self.connect()
+            self.send(head(b"PUT", UPLOAD, b"Content-Length: " + b"9" * digits, b"X: y"))
+            self.assertTrue(self.sent().startswith(b"HTTP/1.1 400"))
+            self.assertTrue(self.transport.disconnecting)
+            self.assertEqual(self.resource.requests, [])
 
 
 class TestContinue(ChannelCase):
