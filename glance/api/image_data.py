@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from glance.api.routing import NO_CONTENT, Reply, route
@@ -18,7 +19,7 @@ from glance.stores.errors import DataNotFound, StoreError, UnknownStore
 from glance.stores.interfaces import IStoreReader
 from glance.stores.registry import Stores
 from glance.transfers.detached import detached
-from glance.transfers.upload import Expected, Uploader
+from glance.transfers.upload import Order, Uploader
 
 OCTET_STREAM = "application/octet-stream"
 
@@ -54,12 +55,11 @@ class ImageDataResource:
         size = _declared_size(request)
         if context.read_only:
             raise Forbidden("You may look, but not change anything.")
-        image = await self._database.runReading(images.thd_get, image_id, context.viewer)
-        self._policy.check(context, "upload_image", image)
         store_id = request.getHeader("X-Image-Meta-Store")
         store = self._stores.default if store_id is None else self._stores.get(store_id)
-        body = request.streaming_body()
-        await detached(self._uploader.upload(image, body, store, Expected(size)))
+        check = partial(self._policy.check, context, "upload_image")
+        order = Order(image_id, context.viewer, check, size)
+        await detached(self._uploader.upload(order, request.streaming_body(), store))
         return NO_CONTENT
 
     @route("GET", "/images/<image_id>/file", no_body=True)
@@ -106,7 +106,7 @@ class ImageDataResource:
         error: StoreError | None = None
         for location in self._by_preference(image):
             try:
-                store = self._stores.for_url(location.url, _store_id(location))
+                store = self._stores.for_url(location.url, location.store_id)
                 reader: IStoreReader = await store.open_reader(location.url)
                 if image.size is None or reader.size == image.size:
                     return reader
@@ -122,12 +122,7 @@ class ImageDataResource:
         if len(image.locations) < 2:
             return image.locations
         weights = {store.store_id: store.weight for store in self._stores.all()}
-        return sorted(image.locations, key=lambda loc: -weights.get(_store_id(loc) or "", 0))
-
-
-def _store_id(location: Location) -> str | None:
-    # Releases of the OpenStack project's service up to 18 said "backend".
-    return location.metadata.get("store") or location.metadata.get("backend")
+        return sorted(image.locations, key=lambda loc: -weights.get(loc.store_id or "", 0))
 
 
 def _check_octet_stream(request: StreamingRequest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -148,10 +149,9 @@ class ImagesResource:
     ) -> Reply:
         """Delete an image and its data."""
         _check_writable(context)
-        image = await self._database.runReading(images.thd_get, image_id, context.viewer)
-        self._policy.check(context, "delete_image", image)
+        check = partial(self._policy.check, context, "delete_image")
         try:
-            await detached(self._remover.remove(image))
+            await detached(self._remover.remove(image_id, context.viewer, check))
         except InvalidStatus as error:
             raise Invalid(error.message) from None
         return NO_CONTENT

@@ -70,31 +70,46 @@ def thd_take(
     return lease_id
 
 
-def thd_end(connection: Connection, lease_id: str) -> bool:
-    """End a lease; return whether it was still ours to end."""
-    return connection.execute(delete(transfer_leases).where(_t.id == lease_id)).rowcount == 1
+def thd_end(connection: Connection, lease_id: str, kind: str | None = None) -> bool:
+    """End a lease; return whether it was still ours to end.
+
+    :param kind: what it must still be for.
+    """
+    ended = delete(transfer_leases).where(_t.id == lease_id)
+    if kind is not None:
+        ended = ended.where(_t.kind == kind)
+    return connection.execute(ended).rowcount == 1
+
+
+def thd_turn_to_removal(connection: Connection, image_id: str) -> None:
+    """Turn the lease of an upload whose image is deleted into one on removing what it stored.
+
+    Its holder finds out at its next beat, or when it wants to finish, and removes the data; should
+    it die before, whoever takes the lease over does.
+    """
+    connection.execute(update(transfer_leases).where(_t.image_id == image_id).values(kind=REMOVAL))
 
 
 def thd_end_any(connection: Connection, image_id: str) -> None:
-    """End whatever lease an image has: what was under way has lost its object."""
+    """End whatever lease an image has."""
     _end_of_image.thd_run(connection, {"of_id": image_id})
 
 
 _end_of_image = Prepared(delete(transfer_leases).where(_t.image_id == bindparam("of_id")))
 
 
-def thd_beat(connection: Connection, progress: Mapping[str, int]) -> set[str]:
+def thd_beat(connection: Connection, progress: Mapping[str, tuple[str, int]]) -> set[str]:
     """Renew leases.
 
-    :param progress: bytes done so far, by lease id.
-    :returns: the leases that are gone.
+    :param progress: what each is for and how many bytes are done so far, by lease id.
+    :returns: the leases that are gone, or no longer for the same.
     """
     now = utcnow()
     lost = set()
-    for lease_id, done in progress.items():
+    for lease_id, (kind, done) in progress.items():
         renewed = connection.execute(
             update(transfer_leases)
-            .where(_t.id == lease_id)
+            .where(_t.id == lease_id, _t.kind == kind)
             .values(heartbeat_at=now, bytes_done=done)
         )
         if renewed.rowcount != 1:

@@ -60,6 +60,11 @@ class Location:
     status: str = ACTIVE
     id: int | None = None
 
+    @property
+    def store_id(self) -> str | None:
+        """The store that holds it; releases up to 18 of the OpenStack service said "backend"."""
+        return self.metadata.get("store") or self.metadata.get("backend")
+
 
 @dataclass(slots=True)
 class Image:

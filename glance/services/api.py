@@ -45,6 +45,10 @@ HEALTHCHECK_DISABLE = "/etc/glance/healthcheck_disable"
 #: Seconds that a stop waits for uploads to be given up, which a store that hangs may hold up.
 STOP_TIME = 5.0
 
+#: Seconds that the stores may take to start before the port is opened without them.
+STORE_START_TIME = 10.0
+
+_log = Logger()
 _access_log = Logger(namespace="glance.access")
 
 
@@ -73,7 +77,9 @@ class ApiService(MultiService):
         self._stores = Stores(conf, reactor)
         self._hashing = ThreadPool(minthreads=0, maxthreads=HASH_THREADS, name="hashing")
         heartbeat = Heartbeat(self._database, reactor, conf.transfer_heartbeat_interval)
-        remover = Remover(self._database, self._stores, self._identity, delayed=conf.delayed_delete)
+        remover = Remover(
+            self._database, self._stores, heartbeat, self._identity, delayed=conf.delayed_delete
+        )
         self._background = [
             heartbeat,
             Recovery(
@@ -135,7 +141,11 @@ class ApiService(MultiService):
         ensureDeferred(self._start()).addErrback(self._failed)
 
     async def _start(self) -> None:
-        await self._stores.start()
+        # A store that hangs must not keep the others and the catalogue from being reached; it is
+        # asked again when it is needed.
+        await self._stores.start().addTimeout(
+            STORE_START_TIME, self._reactor, onTimeoutCancel=_go_on
+        )
         if not self.running:
             return
         for service in self._background:
@@ -162,6 +172,10 @@ class ApiService(MultiService):
         yield self._stores.stop()
         self._hashing.stop()
         self._database.stop()
+
+
+def _go_on(result: Any, seconds: float) -> None:
+    _log.error("A store did not start within {seconds} s; going on without", seconds=seconds)
 
 
 def make_database(conf: Any, reactor: Any) -> Database:

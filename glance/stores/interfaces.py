@@ -62,6 +62,12 @@ class IStoreWriter(Interface):
         commit fails. After a finished commit it does nothing.
         """
 
+    def take_back() -> Deferred[None]:
+        """Remove the committed object again, if it is still this one that has the name.
+
+        An object that another writer committed since under the same name is left alone.
+        """
+
 
 class IStoreReader(Interface):
     """One stored object, open for reading."""

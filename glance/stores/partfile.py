@@ -81,7 +81,7 @@ class PartFile:
         self._lock = threading.Lock()
         self._length = 0
         self._temporary: str | None = None
-        self._published: tuple[int, int] | None = None
+        self._published: tuple[int, int, int] | None = None
         self._dir_fd = -1
         self._fd = -1
 
@@ -224,7 +224,8 @@ class PartFile:
                 os.unlink(self._temporary, dir_fd=self._dir_fd)
         self._temporary = None
         state = os.fstat(self._fd)
-        self._published = state.st_dev, state.st_ino
+        # With the time, because a number is given to the next file when this one is gone.
+        self._published = state.st_dev, state.st_ino, state.st_mtime_ns
 
     def _sync_directory(self) -> None:
         try:
@@ -240,7 +241,7 @@ class PartFile:
         path = os.path.join(self.directory, self.name)
         with contextlib.suppress(FileNotFoundError):
             state = os.lstat(path)
-            if (state.st_dev, state.st_ino) == self._published:
+            if (state.st_dev, state.st_ino, state.st_mtime_ns) == self._published:
                 os.unlink(path)
         self._published = None
 

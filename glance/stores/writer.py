@@ -86,6 +86,10 @@ class FileWriter:
                 self._discard()
         return self._threads.bounded(self._aborting)
 
+    def take_back(self) -> Deferred[None]:
+        """Remove the published file, unless another has taken its name since."""
+        return self._threads.run(self._part.thd_unpublish, must_run=True)
+
     def _discard(self) -> None:
         def thd_remove() -> None:
             self._part.thd_unpublish()

@@ -17,6 +17,9 @@ from glance.db.txdbapi import Database
 class Holder(Protocol):
     """Work that holds a lease."""
 
+    #: What the lease is for.
+    kind: str
+
     #: Bytes done so far, for whoever looks at the lease.
     bytes_done: int
 
@@ -64,7 +67,9 @@ class Heartbeat(Service):
         """Renew every lease once."""
         if not self._holders:
             return None
-        progress = {lease: holder.bytes_done for lease, holder in self._holders.items()}
+        progress = {
+            lease: (holder.kind, holder.bytes_done) for lease, holder in self._holders.items()
+        }
         beaten = self._database.runInteraction(leases.thd_beat, progress)
         return beaten.addCallbacks(self._beaten, self._failed)
 

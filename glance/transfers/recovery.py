@@ -1,22 +1,26 @@
 """Put right what dead workers left: no image stays ``saving``, no data stays without a record.
 
 Runs at start, when the leases of this node's dead processes are known to be void, and ever after at
-an interval, when a lease whose heartbeat has stood still counts as void whoever held it. How long
-it has stood still is told by this process's own clock, so that clocks may differ between nodes.
+an interval, when a lease of another node whose heartbeat has stood still counts as void. How long
+it has stood still is told by this process's own clock, so that clocks may differ between nodes, and
+time in which nobody could beat, because the database was away, does not count.
 Every lease is taken over by one delete-and-insert that only one process can win.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError, ensureDeferred
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from glance.db import images, leases
 from glance.db.leases import Lease
@@ -25,16 +29,19 @@ from glance.domain.errors import NotFound
 from glance.domain.viewer import Viewer
 from glance.stores.errors import DataNotFound, UnknownStore
 from glance.stores.registry import Stores
-from glance.transfers.removal import Remover, thd_finish
+from glance.transfers.removal import REFUSALS, Remover, thd_finish
 from glance.transfers.upload import thd_requeue
 from glance.transfers.worker import WorkerIdentity, thd_is_alive
 
 _EVERYTHING = Viewer(is_admin=True)
 
+#: How many intervals may pass between two looks before what was seen then means nothing any more.
+PATIENCE = 2.5
+
 #: Seconds between sweeps of the stores for partial files when nothing hints at any.
 SWEEP_INTERVAL = 3600.0
 
-#: Seconds that a stop waits for a look under way, which a store that hangs may hold up.
+#: Seconds that a stop waits for what is under way, which a store that hangs may hold up.
 STOP_TIME = 5.0
 
 
@@ -67,79 +74,98 @@ class Recovery(Service):
         self._reactor = reactor
         # The heartbeats seen, and since when each has been the same.
         self._seen: dict[str, tuple[datetime, float]] = {}
+        self._looked = reactor.seconds()
         self._sweep_due = reactor.seconds()
-        self._loop = LoopingCall(lambda: ensureDeferred(self.look()))
+        self._under_way: dict[str, Deferred[None]] = {}
+        self._loop = LoopingCall(self.look)
         self._loop.clock = reactor
 
     def startService(self) -> None:
         """Look at once, then at the interval."""
         super().startService()
-        self._stopped = self._loop.start(self._interval, now=True)
+        self._loop.start(self._interval, now=True)
 
-    def stopService(self) -> Deferred[Any] | None:
-        """Look no more; the Deferred fires when a look under way is over, or takes too long."""
+    def stopService(self) -> Deferred[Any]:
+        """Look no more; the Deferred fires when what is under way is over, or takes too long."""
         super().stopService()
-        if not self._loop.running:
-            return None
-        self._loop.stop()
-        self._stopped.addTimeout(STOP_TIME, self._reactor)
-        return self._stopped.addErrback(lambda failure: failure.trap(TimeoutError) and None)
+        if self._loop.running:
+            self._loop.stop()
+        waiting: Deferred[Any] = Deferred()
+        # The time limit ends the waiting, not the work.
+        DeferredList(list(self._under_way.values())).addCallback(waiting.callback)
+        waiting.addTimeout(STOP_TIME, self._reactor)
+        return waiting.addErrback(lambda failure: failure.trap(TimeoutError) and None)
 
-    async def look(self) -> None:
-        """Find void leases, finish or undo what they stand for, sweep partial files."""
-        try:
-            void = await self._void_leases()
-            for lease in void:
-                await self._recover(lease)
-            now = self._reactor.seconds()
-            if void or now >= self._sweep_due:
-                swept = await self._stores.sweep()
-                self._sweep_due = now + SWEEP_INTERVAL
-                if swept:
-                    self._log.warn("Removed {count} unfinished file(s)", count=swept)
-        except Exception as error:
-            # Whatever it was, the next look tries again.
-            self._log.failure("Looking for interrupted work failed: {error}", error=error)
+    def look(self) -> None:
+        """Look once, unless the last look still goes on.
+
+        A store that hangs holds up what is in it and nothing else: every recovery goes on by
+        itself, as do the sweeps, and the looks do not wait for them.
+        """
+        self._start("look", self._look)
+
+    def _start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do something, unless the same is being done."""
+        if name in self._under_way:
+            return
+        done: Deferred[None] = Deferred()
+        self._under_way[name] = done
+
+        def over(result: Any) -> None:
+            del self._under_way[name]
+            if isinstance(result, Failure):
+                # Whatever it was, a later look tries again.
+                self._log.failure("Interrupted work ({name})", result, name=name)
+            done.callback(None)
+
+        ensureDeferred(work()).addBoth(over)
+
+    async def _look(self) -> None:
+        for lease in await self._void_leases():
+            self._start(lease.image_id, partial(self._recover, lease))
+        if self._reactor.seconds() >= self._sweep_due:
+            self._start("sweep", self._sweep)
+
+    async def _sweep(self) -> None:
+        swept = await self._stores.sweep()
+        self._sweep_due = self._reactor.seconds() + SWEEP_INTERVAL
+        if swept:
+            self._log.warn("Removed {count} unfinished file(s)", count=swept)
 
     async def _void_leases(self) -> list[Lease]:
         every = await self._database.runReading(leases.thd_all)
         now = self._reactor.seconds()
         before, self._seen = self._seen, {}
+        if now - self._looked > PATIENCE * self._interval:
+            # The database was away, or we were: nobody could renew anything.
+            before = {}
+        self._looked = now
         for lease in every:
             beat, since = before.get(lease.id, (lease.heartbeat_at, now))
             self._seen[lease.id] = (
                 (beat, since) if beat == lease.heartbeat_at else (lease.heartbeat_at, now)
             )
-        ours = {
-            lease.worker
-            for lease in every
-            if lease.node == self._identity.node and lease.worker != self._identity.worker
-        }
-        dead = await deferToThread(_thd_dead, ours) if ours else set()
-        return [
-            lease
-            for lease in every
-            if now - self._seen[lease.id][1] >= self._stale_time
-            or (lease.node == self._identity.node and lease.worker in dead)
-        ]
+        us = self._identity
+        siblings = {e.worker for e in every if e.node == us.node} - {us.worker}
+        dead = await deferToThread(_thd_dead, siblings) if siblings else set()
+        return [lease for lease in every if self._is_void(lease, dead, now)]
+
+    def _is_void(self, lease: Lease, dead: set[str], now: float) -> bool:
+        if lease.node == self._identity.node and lease.worker != self._identity.worker:
+            # Of this node's processes it is known whether they live, however slow they are.
+            return lease.worker in dead
+        return now - self._seen[lease.id][1] >= self._stale_time
 
     async def _recover(self, lease: Lease) -> None:
         taken = await self._database.runInteraction(_thd_take_over, lease, self._identity)
         if taken is None:
             return
-        try:
-            if lease.kind == leases.UPLOAD:
-                await self._undo_upload(lease, taken)
-            else:
-                await self._finish_removal(lease, taken)
-        except Exception as error:
-            # Our lease on it stops beating, so it is found again.
-            self._log.failure(
-                "Image {id}: could not recover from an interrupted {kind}: {error}",
-                id=lease.image_id,
-                kind=lease.kind,
-                error=error,
-            )
+        # The lease taken does not beat: should this fail, it is found again.
+        if lease.kind == leases.UPLOAD:
+            await self._undo_upload(lease, taken)
+        else:
+            await self._finish_removal(lease, taken)
+        self._start("sweep", self._sweep)
 
     async def _undo_upload(self, lease: Lease, taken: str) -> None:
         await self._remove_leftovers(lease)
@@ -164,10 +190,19 @@ class Recovery(Service):
         try:
             image = await self._database.runReading(images.thd_get, lease.image_id, _EVERYTHING)
         except NotFound:
+            # Deleted during an upload, which died before it could remove what it had stored.
+            await self._remove_leftovers(lease)
             await self._database.runInteraction(leases.thd_end, taken)
             return
-        await self._remover.remove_data(image)
-        await self._database.runInteraction(thd_finish, lease.image_id)
+        try:
+            await self._remover.remove_data(image)
+        except REFUSALS as refusal:
+            self._log.warn(
+                "Image {id}: not deleted after all: {error}", id=lease.image_id, error=refusal
+            )
+            await self._database.runInteraction(leases.thd_end, taken)
+            return
+        await self._database.runInteraction(thd_finish, lease.image_id, taken)
         self._log.warn("Image {id}: finished an interrupted deletion", id=lease.image_id)
 
 

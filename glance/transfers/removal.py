@@ -7,17 +7,35 @@ lease, by which recovery finishes the deletion: no data is ever left without a r
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from glance.db import images, leases
 from glance.db.txdbapi import Database
-from glance.domain.errors import Conflict, Forbidden
+from glance.domain.errors import Conflict, Forbidden, NotFound
 from glance.domain.image import DELETED, PENDING_DELETE, TRANSITIONS, Image, check_transition
 from glance.domain.viewer import Viewer
-from glance.stores.errors import DataNotFound, UnknownStore
+from glance.stores.errors import DataNotFound, DeleteForbidden, InUse, UnknownStore
 from glance.stores.registry import Stores
+from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.worker import WorkerIdentity
+
+#: What a store says that will not have its data deleted.
+REFUSALS = (DeleteForbidden, InUse)
+
+_EVERYTHING = Viewer(is_admin=True)
+
+
+class _UnderWay:
+    """What the heartbeat sees of a removal."""
+
+    kind = leases.REMOVAL
+    bytes_done = 0
+
+    def lease_lost(self) -> None:
+        """Go on: whoever took the lease over does the same, and that does no harm twice."""
 
 
 class Remover:
@@ -29,44 +47,71 @@ class Remover:
     _log = Logger()
 
     def __init__(
-        self, database: Database, stores: Stores, identity: WorkerIdentity, *, delayed: bool
+        self,
+        database: Database,
+        stores: Stores,
+        heartbeat: Heartbeat,
+        identity: WorkerIdentity,
+        *,
+        delayed: bool,
     ) -> None:
         self._database = database
         self._stores = stores
+        self._heartbeat = heartbeat
         self._identity = identity
         self._delayed = delayed
 
-    async def remove(self, image: Image) -> None:
+    async def remove(self, image_id: str, viewer: Viewer, check: Callable[[Image], None]) -> None:
         """Delete an image.
 
-        :param image: the image as read for this request.
+        :param check: raises when the caller may not delete the image; called in a thread.
+        :raises NotFound: the viewer does not see such an image.
         :raises Forbidden: it is protected, or the store does not allow it.
+        :raises InvalidStatus: its status does not allow it.
         :raises Conflict: another request is changing it, or the store says it is in use.
         """
-        if image.protected:
-            raise Forbidden(f"Image {image.id} is protected and cannot be deleted.")
-        # Where the state machine has no pending_delete the data goes at once.
-        delayed = (
-            self._delayed and bool(image.locations) and PENDING_DELETE in TRANSITIONS[image.status]
-        )
-        check_transition(image, PENDING_DELETE if delayed else DELETED)
-        if delayed or not image.locations:
-            await self._database.runInteraction(_thd_delete, image, delayed)
+        image, lease = await self._database.runInteraction(self._thd_begin, image_id, viewer, check)
+        if lease is None:
             return
-        lease = await self._database.runInteraction(_thd_begin, image, self._identity)
+        release = self._heartbeat.hold(lease, _UnderWay())
         try:
             await self.remove_data(image)
         except BaseException:
             await self._database.runInteraction(leases.thd_end, lease)
             raise
-        await self._database.runInteraction(_thd_delete, image, False)
+        finally:
+            release()
+        await self._database.runInteraction(thd_finish, image_id, lease)
+
+    def _thd_begin(
+        self, connection: Connection, image_id: str, viewer: Viewer, check: Callable[[Image], None]
+    ) -> tuple[Image, str | None]:
+        """Delete an image that has no data to wait for; take the lease of one that has."""
+        image = images.thd_get(connection, image_id, viewer, lock=True)
+        check(image)
+        if image.protected:
+            raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
+        # Where the state machine has no pending_delete the data goes at once.
+        delayed = (
+            self._delayed and bool(image.locations) and PENDING_DELETE in TRANSITIONS[image.status]
+        )
+        check_transition(image, PENDING_DELETE if delayed else DELETED)
+        if image.locations and not delayed:
+            who = self._identity
+            lease = leases.thd_take(connection, image_id, leases.REMOVAL, who.node, who.worker)
+            if lease is None:
+                raise Conflict(f"Image {image_id} is being changed by another request; try again.")
+            return image, lease
+        images.thd_mark_deleted(connection, image, delayed=delayed)
+        # An upload under way loses the right to finish, and has to remove what it stored.
+        leases.thd_turn_to_removal(connection, image_id)
+        return image, None
 
     async def remove_data(self, image: Image) -> None:
         """Delete every stored copy of an image's data; copies that are gone already are fine."""
         for location in image.locations:
-            store_id = location.metadata.get("store") or location.metadata.get("backend")
             try:
-                store = self._stores.for_url(location.url, store_id)
+                store = self._stores.for_url(location.url, location.store_id)
                 await store.delete(location.url)
             except DataNotFound:
                 self._log.warn("Image {id}: its data was gone already", id=image.id)
@@ -77,26 +122,15 @@ class Remover:
                 )
 
 
-def _thd_begin(connection: Connection, image: Image, identity: WorkerIdentity) -> str:
-    lease = leases.thd_take(connection, image.id, leases.REMOVAL, identity.node, identity.worker)
-    # Setting the status it has already tells whether it still has it, and locks the row.
-    if lease is None or not images.thd_set_status(connection, image.id, image.status, image.status):
-        raise _busy(image)
-    return lease
+def thd_finish(connection: Connection, image_id: str, lease: str) -> None:
+    """Record the deletion of an image whose data is gone.
 
-
-def _thd_delete(connection: Connection, image: Image, delayed: bool) -> None:
-    # An upload under way loses its lease here, and with it the right to finish.
-    leases.thd_end_any(connection, image.id)
-    if not images.thd_mark_deleted(connection, image, delayed=delayed):
-        raise _busy(image)
-
-
-def _busy(image: Image) -> Conflict:
-    return Conflict(f"Image {image.id} is being changed by another request; try again.")
-
-
-def thd_finish(connection: Connection, image_id: str) -> None:
-    """Record the deletion of an image whose data is gone, for recovery."""
-    image = images.thd_get(connection, image_id, Viewer(is_admin=True))
-    _thd_delete(connection, image, False)
+    What others changed meanwhile, its status for one, makes no difference any more.
+    """
+    try:
+        image = images.thd_get(connection, image_id, _EVERYTHING, lock=True)
+    except NotFound:
+        # Whoever took the lease over was faster.
+        return
+    images.thd_mark_deleted(connection, image, delayed=False)
+    leases.thd_end(connection, lease)

@@ -28,6 +28,7 @@ from glance.domain.errors import (
     Unavailable,
 )
 from glance.domain.image import ACTIVE, QUEUED, SAVING, Image, Location, check_transition
+from glance.domain.viewer import Viewer
 from glance.stores.errors import DataNotFound, DuplicateData
 from glance.stores.interfaces import IStore, IStoreWriter, StoredData
 from glance.transfers.buffers import Buffer
@@ -51,17 +52,23 @@ class ByteSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What is known of the data before it comes.
+class Order:
+    """What is to be uploaded, and for whom.
 
-    :param size: bytes, or ``None``.
+    :param check: raises when the caller may not upload to the image; called in a thread.
+    :param size: declared length of the data in bytes, ``None`` when it is not known.
     """
 
+    image_id: str
+    viewer: Viewer
+    check: Callable[[Image], None]
     size: int | None = None
 
 
 class _Progress:
     """What the heartbeat sees of an upload."""
+
+    kind = leases.UPLOAD
 
     def __init__(self, source: ByteSource) -> None:
         self.bytes_done = 0
@@ -111,12 +118,10 @@ class Uploader:
         self._stopping = False
         self._idle: Deferred[None] | None = None
 
-    async def upload(
-        self, image: Image, source: ByteSource, store: IStore, expected: Expected
-    ) -> None:
+    async def upload(self, order: Order, source: ByteSource, store: IStore) -> None:
         """Store the data of a queued image and make it active.
 
-        :param image: the image as read for this request.
+        :raises NotFound: the caller does not see such an image.
         :raises Invalid: formats are not set, or the data's length is not what was declared.
         :raises InvalidStatus: the image is not queued.
         :raises Conflict: another upload of this image is under way.
@@ -129,7 +134,7 @@ class Uploader:
             raise _stopping()
         self._under_way.add(source)
         try:
-            await self._take_in(image, source, store, expected)
+            await self._take_in(order, source, store)
         finally:
             self._under_way.remove(source)
             if self._idle is not None and not self._under_way:
@@ -148,24 +153,17 @@ class Uploader:
         self._idle = Deferred()
         return self._idle
 
-    async def _take_in(
-        self, image: Image, source: ByteSource, store: IStore, expected: Expected
-    ) -> None:
-        check_transition(image, SAVING)
-        if expected.size is not None:
-            self._check_size(expected.size)
-        lease = await self._database.runInteraction(
-            _thd_begin, image, self._identity, store.store_id
-        )
+    async def _take_in(self, order: Order, source: ByteSource, store: IStore) -> None:
+        image, lease = await self._database.runInteraction(self._thd_begin, order, store.store_id)
         writer = None
         progress = _Progress(source)
         release = self._heartbeat.hold(lease, progress)
         try:
-            writer = await self._open(store, image, expected.size)
+            writer = await self._open(store, image, order.size)
             hashes = self._make_hashes()
             inspector = self._make_inspector(image)
             pipeline = _Pipeline(source, writer, hashes, inspector, progress)
-            await self._stream(source, pipeline, expected.size)
+            await self._stream(source, pipeline, order.size)
             virtual_size = None if inspector is None else await inspector.finish()
             stored: StoredData = await writer.commit()
         except BaseException:
@@ -175,13 +173,27 @@ class Uploader:
             raise
         finally:
             release()
-        await self._finish(image, lease, store, stored, hashes, virtual_size)
+        await self._finish(image, lease, store, writer, stored, hashes, virtual_size)
+
+    def _thd_begin(self, connection: Connection, order: Order, store_id: str) -> tuple[Image, str]:
+        # All is decided on the image as it is now and stays until this transaction has ended.
+        image = images.thd_get(connection, order.image_id, order.viewer, lock=True)
+        order.check(image)
+        check_transition(image, SAVING)
+        if order.size is not None:
+            self._check_size(order.size)
+        who = self._identity
+        lease = leases.thd_take(connection, image.id, leases.UPLOAD, who.node, who.worker, store_id)
+        if lease is None or not images.thd_set_status(connection, image.id, QUEUED, SAVING):
+            raise Conflict(f"Image {image.id} is being changed by another request.")
+        return image, lease
 
     async def _finish(
         self,
         image: Image,
         lease: str,
         store: IStore,
+        writer: IStoreWriter,
         stored: StoredData,
         hashes: Hashes,
         virtual_size: int | None,
@@ -204,7 +216,9 @@ class Uploader:
             self._log.error("Image {id}: data stored, but not recorded", id=image.id)
             raise
         if not finished:
-            await self._forget(store, stored.url)
+            # By now another upload may have stored data under the same URL.
+            await self._take_back(writer)
+            await self._database.runInteraction(leases.thd_end, lease)
             raise _removed()
 
     def _check_size(self, size: int) -> None:
@@ -250,6 +264,12 @@ class Uploader:
         except GlanceError as error:
             # A store that hangs: what it still holds is swept once its writer is gone.
             self._log.warn("Could not remove an unfinished upload: {error}", error=error)
+
+    async def _take_back(self, writer: IStoreWriter) -> None:
+        try:
+            await writer.take_back()
+        except GlanceError as error:
+            self._log.error("Could not remove data of a failed upload: {error}", error=error)
 
     async def _requeue(self, image: Image, lease: str) -> None:
         try:
@@ -326,17 +346,6 @@ def _wrong_size(size: int) -> Invalid:
     return Invalid(f"The image data is not the declared {size} bytes long.")
 
 
-def _thd_begin(
-    connection: Connection, image: Image, identity: WorkerIdentity, store_id: str
-) -> str:
-    lease = leases.thd_take(
-        connection, image.id, leases.UPLOAD, identity.node, identity.worker, store_id
-    )
-    if lease is None or not images.thd_set_status(connection, image.id, QUEUED, SAVING):
-        raise Conflict(f"Image {image.id} is being changed by another request.")
-    return lease
-
-
 def _thd_finish(
     connection: Connection,
     image_id: str,
@@ -344,7 +353,7 @@ def _thd_finish(
     location: Location,
     values: dict[str, Any],
 ) -> bool:
-    if not leases.thd_end(connection, lease):
+    if not leases.thd_end(connection, lease, leases.UPLOAD):
         return False
     if not images.thd_set_status(connection, image_id, SAVING, ACTIVE, values):
         return False

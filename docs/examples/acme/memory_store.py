@@ -107,6 +107,7 @@ class MemoryWriter:
         self._store = store
         self._url = url
         self._data = bytearray()
+        self._object: bytes | None = None
         self._usable = True
 
     def write(self, offset: int, data: memoryview) -> Deferred[None]:
@@ -128,12 +129,18 @@ class MemoryWriter:
         self._usable = False
         if self._url in self._store.objects:
             return fail(DuplicateData("The store holds data of that name already."))
-        self._store.objects[self._url] = bytes(self._data)
+        self._object = self._store.objects[self._url] = bytes(self._data)
         return succeed(StoredData(self._url, len(self._data)))
 
     def abort(self) -> Deferred[None]:
         """Forget what was written."""
         self._usable = False
+        return succeed(None)
+
+    def take_back(self) -> Deferred[None]:
+        """Forget the object, unless another has its name by now."""
+        if self._store.objects.get(self._url) is self._object:
+            del self._store.objects[self._url]
         return succeed(None)
 
 

@@ -178,6 +178,27 @@ class StoreContract:
         assert await get(store, stored.url) == b"data"
 
     @driven
+    async def test_a_commit_can_be_taken_back(self):
+        store = await self.make_store()
+        writer = await store.open_writer(IMAGE, None)
+        await writer.write(0, memoryview(b"data"))
+        stored = await writer.commit()
+        await writer.take_back()
+        await self.fails(store.open_reader(stored.url), DataNotFound)
+        await writer.take_back()
+
+    @driven
+    async def test_taking_back_leaves_another_writer_s_object_alone(self):
+        store = await self.make_store()
+        first = await store.open_writer(IMAGE, None)
+        await first.write(0, memoryview(b"data"))
+        stored = await first.commit()
+        await store.delete(stored.url)
+        await put(store, IMAGE, b"data")
+        await first.take_back()
+        assert await get(store, stored.url) == b"data"
+
+    @driven
     async def test_a_finished_writer_takes_nothing_more(self):
         store = await self.make_store()
         aborted = await store.open_writer(IMAGE, None)

@@ -265,7 +265,8 @@ class MemoryWriter:
         def committed() -> StoredData:
             if self._image_id in self._store.objects:
                 raise DuplicateData("taken")
-            self._store.objects[self._image_id] = bytes(self._data)
+            # Compared by identity when it is taken back.
+            self._object = self._store.objects[self._image_id] = bytes(self._data)
             self._store.unfinished.remove(self)
             return StoredData(f"memory:{self._image_id}", len(self._data), {"kept": "in memory"})
 
@@ -281,6 +282,13 @@ class MemoryWriter:
                 self._store.unfinished.remove(self)
 
         return self._store.step("abort", aborted)
+
+    def take_back(self) -> Deferred[None]:
+        def taken_back() -> None:
+            if self._store.objects.get(self._image_id) is self._object:
+                del self._store.objects[self._image_id]
+
+        return self._store.step("take back", taken_back)
 
 
 @implementer(IStoreReader)

@@ -10,6 +10,8 @@ INTERVAL = 10.0
 
 
 class Work:
+    kind = leases.UPLOAD
+
     def __init__(self):
         self.bytes_done = 0
         self.lost = 0

@@ -5,8 +5,9 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from glance.db import images, leases
 from glance.domain.errors import NotFound
 from glance.domain.image import Location
-from glance.stores.errors import StoreError
+from glance.stores.errors import InUse, StoreError
 from glance.transfers import recovery
+from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.recovery import Recovery
 from glance.transfers.removal import Remover
 from glance.transfers.worker import WorkerIdentity
@@ -37,7 +38,13 @@ class RecoveryCase(CatalogueCase):
         self.recovery = Recovery(
             self.database,
             stores,
-            Remover(self.database, stores, US, delayed=False),
+            Remover(
+                self.database,
+                stores,
+                Heartbeat(self.database, self.reactor, INTERVAL),
+                US,
+                delayed=False,
+            ),
             US,
             self.reactor,
             stale_time=STALE,
@@ -47,10 +54,14 @@ class RecoveryCase(CatalogueCase):
     def time_passes(self, seconds):
         """Let the clock go on after the leases have been seen once."""
         self.look()
-        self.reactor.advance(seconds)
+        while seconds > 0:
+            step = min(seconds, INTERVAL)
+            self.reactor.advance(step)
+            seconds -= step
+            self.look()
 
     def look(self):
-        self.result(self.recovery.look())
+        self.recovery.look()
 
     def interrupted_upload(self, identity, image_id=IMAGE, store_id="memory"):
         self.add_image(id=image_id, status="saving")
@@ -109,11 +120,39 @@ class TestUploads(RecoveryCase):
         self.look()
         self.assertRecovered()
 
-    def test_live_worker_that_stopped_beating(self):
+    def test_live_worker_that_is_slow(self):
         self.interrupted_upload(SIBLING)
         self.alive.add(SIBLING.worker)
         self.time_passes(STALE + 1)
+        self.assertLeftAlone()
+
+    def test_our_own_that_nobody_renews(self):
+        self.interrupted_upload(US)
+        self.time_passes(STALE + 1)
+        self.assertRecovered()
+
+    def test_time_in_which_the_database_was_away_does_not_count(self):
+        self.interrupted_upload(ELSEWHERE)
         self.look()
+        self.reactor.advance(2 * STALE)
+        self.look()
+        self.assertLeftAlone()
+        self.time_passes(STALE - 1)
+        self.assertLeftAlone()
+        self.time_passes(1)
+        self.assertRecovered()
+
+    def test_store_that_hangs_holds_up_its_own_only(self):
+        self.interrupted_upload(SIBLING)
+        self.interrupted_upload(SIBLING, OTHER)
+        hanging = Deferred()
+        delete = self.store.delete
+        self.store.delete = lambda url: hanging if url.endswith(IMAGE) else delete(url)
+        self.look()
+        other = self.run_in_database(images.thd_get, OTHER, EVERYTHING)
+        self.assertEqual(other.status, "queued")
+        self.assertEqual(self.image().status, "saving")
+        hanging.callback(None)
         self.assertRecovered()
 
     def test_heartbeat_that_comes_just_in_time_keeps_the_lease(self):
@@ -121,7 +160,7 @@ class TestUploads(RecoveryCase):
         (lease,) = self.all_leases()
 
         def beats_and_looks_dead(worker):
-            self.run_in_database(leases.thd_beat, {lease.id: 1})
+            self.run_in_database(leases.thd_beat, {lease.id: (leases.UPLOAD, 1)})
             return False
 
         self.patch(recovery, "thd_is_alive", beats_and_looks_dead)
@@ -199,6 +238,22 @@ class TestRemovals(RecoveryCase):
         self.take_lease(SIBLING, leases.REMOVAL, None)
         self.look()
         self.assertEqual(self.all_leases(), [])
+
+    def test_upload_deleted_and_killed_leaves_no_data(self):
+        """The image went while its data came, and then the worker, before it could clean up."""
+        image = self.add_image(status="saving")
+        self.take_lease(SIBLING, leases.UPLOAD, "memory")
+        self.run_in_database(images.thd_mark_deleted, image, delayed=False)
+        self.run_in_database(leases.thd_turn_to_removal, IMAGE)
+        self.store.objects = {IMAGE: b"stored"}
+        self.look()
+        self.assertRemoved()
+
+    def test_store_that_refuses_keeps_the_image(self):
+        self.interrupted_removal(SIBLING)
+        self.store.faults = {"delete": InUse("cloned")}
+        self.look()
+        self.assertEqual((self.image().status, self.all_leases()), ("active", []))
 
     def test_live_worker_goes_on(self):
         self.interrupted_removal(SIBLING)

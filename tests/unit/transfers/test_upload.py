@@ -1,6 +1,7 @@
 """An upload from end to end, and every place where it can break off."""
 
 import hashlib
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,19 +11,22 @@ from glance.api.body import RequestBody
 from glance.db import images, leases
 from glance.domain.errors import (
     Conflict,
+    Forbidden,
     Gone,
     Invalid,
     InvalidStatus,
     LimitExceeded,
+    NotFound,
     Unavailable,
 )
 from glance.stores.errors import StoreError, StoreFull
 from glance.transfers.hashing import Hashes
 from glance.transfers.heartbeat import Heartbeat
-from glance.transfers.upload import Expected, Uploader
+from glance.transfers.upload import Order, Uploader
 from glance.transfers.worker import WorkerIdentity
 from tests.unit.api.doubles import SMALL, CountingPool, FakeFlow, small_buffers
 from tests.unit.transfers.doubles import (
+    EVERYTHING,
     IMAGE,
     US,
     CatalogueCase,
@@ -54,7 +58,11 @@ class UploadCase(CatalogueCase):
         )
 
     def upload(self, source, size=None):
-        return self.uploader.upload(self.image(), source, self.store, Expected(size))
+        order = Order(IMAGE, EVERYTHING, self.check, size)
+        return self.uploader.upload(order, source, self.store)
+
+    def check(self, image):
+        """Allow the caller everything."""
 
     def begin(self, source, size=None):
         """Start an upload that something will hold up."""
@@ -225,11 +233,8 @@ class TestRefusal(UploadCase):
 
     def test_image_that_another_is_uploading(self):
         self.add_image()
-        image = self.image()
         going_on = self.begin(Source([wait := Deferred(), *PIECES]))
-        # Read before the first had begun.
-        second = self.uploader.upload(image, Source([b"x"]), self.store, Expected())
-        self.failure(second, Conflict)
+        self.failure(self.upload(Source([b"x"])), InvalidStatus)
         wait.callback(None)
         self.successResultOf(going_on)
         self.assertEqual(self.store.objects, {IMAGE: DATA})
@@ -237,8 +242,27 @@ class TestRefusal(UploadCase):
     def test_image_that_was_deleted_since(self):
         image = self.add_image()
         self.run_in_database(images.thd_mark_deleted, image, delayed=False)
-        self.failure(self.uploader.upload(image, Source(PIECES), self.store, Expected()), Conflict)
+        self.failure(self.upload(Source(PIECES)), NotFound)
         self.assertEqual(self.all_leases(), [])
+
+    def test_image_under_another_s_lease(self):
+        self.add_image()
+        self.take_lease()
+        self.failure(self.upload(Source(PIECES)), Conflict)
+        self.assertEqual(self.image().status, "queued")
+
+    def test_what_is_decided_on_is_the_image_as_it_is_now(self):
+        """Formats that another request removes just before cannot slip past."""
+        image = self.add_image()
+        self.run_in_database(images.thd_update, image, replace(image, disk_format=None))
+        self.refused(Invalid)
+        self.assertEqual((self.image().status, self.all_leases()), ("queued", []))
+
+    def test_caller_who_may_not(self):
+        self.add_image()
+        self.check = lambda image: (_ for _ in ()).throw(Forbidden(f"not {image.id}"))
+        self.refused(Forbidden)
+        self.assertEqual((self.image().status, self.all_leases()), ("queued", []))
 
 
 class TestBreakingOff(UploadCase):
