@@ -15,13 +15,14 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, _IdentityTransferDecoder, parse_qs
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
+from zope.interface import implementer
 
 from glance.api.body import RequestBody
 from glance.api.chunked import ChunkedDecoder
@@ -152,6 +153,7 @@ class StreamingRequest(Request):
         return not self._body_complete
 
 
+@implementer(IHalfCloseableProtocol)
 class StreamingChannel(HTTPChannel):
     """One connection; also the :class:`~glance.api.body.Flow` of the body coming over it."""
 
@@ -163,6 +165,7 @@ class StreamingChannel(HTTPChannel):
     _body_wanted = False
     _normal_read_size: int | None = None
     _host: Any = None
+    _sending_ended = False
 
     def getHost(self) -> Any:
         """Return the local address; the kernel is asked once a connection."""
@@ -278,6 +281,8 @@ class StreamingChannel(HTTPChannel):
             request.body.close()
         if not request.body_pending:
             super().requestDone(request)
+            if self._sending_ended:
+                self.readConnectionLost()
             return
         self._lingering = True
         self._linger_call = self.callLater(LINGER_TIME, self.forceAbortClient)
@@ -285,6 +290,21 @@ class StreamingChannel(HTTPChannel):
         self.setTimeout(LINGER_IDLE)
         if not self._waitingForTransport:
             self._networkProducer.resumeProducing()
+
+    # A client that has said all it will and waits for its answer.
+
+    def readConnectionLost(self) -> None:
+        """Answer what has arrived whole before the connection is closed."""
+        self._sending_ended = True
+        transport: Any = self.transport
+        if transport.disconnecting:
+            return
+        if self._lingering or not self._handlingRequest:
+            # Nothing is under way, or something whose rest will never come.
+            self.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: this side never ends its sending alone."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the timer along with everything else."""

@@ -1,7 +1,9 @@
 """Uploads over real sockets: every form, and everything that can go wrong on the way."""
 
+import contextlib
 import hashlib
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -308,3 +310,62 @@ class TestTwoAtOnce:
             wire.send(b"0\r\n\r\n")
             assert wire.answer().status == 410
         eventually(lambda: server.stored(image_id) == [], "nothing left in the store")
+
+
+class TestHowABodyIsSent:
+    """No way to send a body makes an image of something else than that body."""
+
+    @pytest.mark.parametrize(
+        ("length", "body"),
+        [("Content-Length: 5", b"hello"), (CHUNKED, b"5\r\nhello\r\n0\r\n\r\n")],
+    )
+    def test_path_in_percent_encoding(self, server: Server, length: str, body: bytes) -> None:
+        image_id = server.create()
+        with Wire(server) as wire:
+            octets = [f"{name}: {value}" for name, value in OCTETS.items()]
+            wire.head("PUT", f"/v2/images/{image_id}/fil%65", *octets, length)
+            wire.send(body)
+            assert wire.answer().status == 204
+        assert server.download(image_id).body == b"hello"
+
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ([], 411),
+            (["Transfer-Encoding: identity"], 501),
+            (["Transfer-Encoding: identity", "Content-Length: 5"], 501),
+            (["Content-Length: " + "9" * 5000], 400),
+        ],
+    )
+    def test_length_that_nobody_knows(
+        self, server: Server, headers: list[str], status: int
+    ) -> None:
+        image_id = server.create()
+        with Wire(server) as wire:
+            wire.put(image_id, *headers)
+            wire.send(b"GET /versions HTTP/1.1\r\nHost: x\r\n\r\n")
+            with contextlib.suppress(OSError):
+                # Or closed already.
+                wire.socket.shutdown(socket.SHUT_WR)
+            answered, told = wire.answered()
+            assert answered == status
+            wire.read(int(told.get("Content-Length", 0)))
+            assert wire.ended()
+        assert server.status(image_id) == "queued"
+
+    def test_empty_image_says_so(self, server: Server) -> None:
+        image_id = server.create()
+        with Wire(server) as wire:
+            wire.put(image_id, "Content-Length: 0")
+            assert wire.answer().status == 204
+        assert server.show(image_id)["size"] == 0
+
+    def test_client_that_ends_its_sending_gets_its_answer(self, server: Server) -> None:
+        image_id = server.create()
+        with Wire(server) as wire:
+            wire.put(image_id, "Content-Length: 5")
+            wire.send(b"hello")
+            wire.socket.shutdown(socket.SHUT_WR)
+            assert wire.answer().status == 204
+            assert wire.ended()
+        assert server.download(image_id).body == b"hello"

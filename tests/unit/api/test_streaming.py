@@ -1,7 +1,7 @@
 """The HTTP channel, byte by byte over an in-memory transport and by a clock that the test turns."""
 
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -511,3 +511,70 @@ class TestBreakingOff(ChannelCase):
             self.send(head(b"PUT", UPLOAD, b"Content-Length: 5", second))
             self.assertTrue(self.sent().startswith(b"HTTP/1.1 400"))
             self.assertEqual(self.resource.requests, [])
+
+
+class TestHalfClosing(ChannelCase):
+    """A client that ends its sending may still wait for answers."""
+
+    def end(self):
+        self.channel.readConnectionLost()
+
+    def test_the_transport_will_say_so(self):
+        self.assertTrue(IHalfCloseableProtocol.providedBy(self.channel))
+
+    def test_idle_connection_is_closed(self):
+        self.end()
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_request_under_way_is_answered_first(self):
+        for path in (UPLOAD, b"/json"):
+            self.connect()
+            self.send(head(b"PUT", path, b"Content-Length: 5"), b"hello")
+            self.end()
+            self.assertFalse(self.transport.disconnecting)
+            answer(self.request)
+            self.assertTrue(self.sent().endswith(b"ok"))
+            self.assertTrue(self.transport.disconnecting)
+
+    def test_requests_that_wait_behind_it_are_answered_too(self):
+        self.send(head(b"GET", b"/a") + head(b"GET", b"/b") + head(b"GET", b"/c")[:-2])
+        self.end()
+        answer(self.request)
+        self.assertEqual(self.request.uri, b"/b")
+        self.assertFalse(self.transport.disconnecting)
+        answer(self.request)
+        self.assertTrue(self.transport.disconnecting)
+        self.assertEqual(self.sent().count(b"ok"), 2)
+        self.assertEqual(len(self.resource.requests), 2)
+
+    def test_requests_answered_at_once_do_not_keep_it_open(self):
+        self.resource.refuse = 404
+        self.send(head(b"GET", b"/a"))
+        self.end()
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_connection_that_is_being_closed_is_left_alone(self):
+        self.send(head(b"GET", b"/a") + head(b"GET", b"/b", b"nonsense"))
+        self.end()
+        answer(self.request)
+        self.assertIn(b"HTTP/1.1 400", self.sent())
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_unfinished_requests_are_lost(self):
+        for request in (
+            head(b"PUT", UPLOAD, b"Content-Length: 5") + b"hell",
+            head(b"PUT", UPLOAD, b"Transfer-Encoding: chunked") + chunk(b"hello"),
+            head(b"PUT", b"/json", b"Content-Length: 5") + b"hell",
+            b"GET / HTTP/1.1\r\n",
+        ):
+            self.connect()
+            self.send(request)
+            self.end()
+            self.assertTrue(self.transport.disconnecting)
+
+    def test_lingering_ends(self):
+        self.resource.refuse = 409
+        self.send(head(b"PUT", UPLOAD, b"Content-Length: 1000"), b"x")
+        self.end()
+        self.assertTrue(self.sent().startswith(b"HTTP/1.1 409"))
+        self.assertTrue(self.transport.disconnecting)
