@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from glance.domain.errors import ConfigError
 
-#: How long a SQLite writer waits for another process's, in seconds.
+#: How long a SQLite writer waits for another process's, in seconds, unless told otherwise.
 SQLITE_BUSY_TIMEOUT = 60.0
 
 #: Driver names in operators' files, and the drivers that serve them here.
@@ -142,3 +142,21 @@ def _set_up_mysql(engine: Engine, sql_mode: str | None) -> None:
         if sql_mode:
             cursor.execute("SET SESSION sql_mode = %s", (sql_mode,))
         cursor.close()
+
+
+def address(engine: Engine) -> str:
+    """Return where an engine's database is, without account and password."""
+    url = engine.url
+    if url.get_backend_name() == "sqlite":
+        return f"file {url.database or ':memory:'}"
+    port = f":{url.port}" if url.port else ""
+    return f"{url.get_backend_name()}://{url.host or ''}{port}/{url.database or ''}"
+
+
+def reason(error: Any, engine: Engine) -> str:
+    """Return one line saying what a driver complains of, without the password."""
+    original = getattr(error, "orig", None) or error
+    words = [part for part in original.args if isinstance(part, str)]
+    line = (words[0] if words else type(original).__name__).strip().splitlines()[0]
+    password = engine.url.password
+    return line.replace(str(password), "***") if password else line

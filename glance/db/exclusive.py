@@ -10,11 +10,11 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from glance.db.engine import address, reason
 from glance.domain.errors import GlanceError, Unavailable
 
 #: How long to wait for another process's change of the schema, in seconds.
@@ -130,21 +130,3 @@ def _thd_mysql(connection: Connection) -> Iterator[None]:
         yield
     finally:
         connection.execute(text("SELECT RELEASE_LOCK(:n)"), {"n": name})
-
-
-def address(engine: Engine) -> str:
-    """Return where an engine's database is, without account and password."""
-    url = engine.url
-    if url.get_backend_name() == "sqlite":
-        return f"file {url.database or ':memory:'}"
-    port = f":{url.port}" if url.port else ""
-    return f"{url.get_backend_name()}://{url.host or ''}{port}/{url.database or ''}"
-
-
-def reason(error: Any, engine: Engine) -> str:
-    """Return one line saying what a driver complains of, without the password."""
-    original = getattr(error, "orig", None) or error
-    words = [part for part in original.args if isinstance(part, str)]
-    line = (words[0] if words else type(original).__name__).strip().splitlines()[0]
-    password = engine.url.password
-    return line.replace(str(password), "***") if password else line

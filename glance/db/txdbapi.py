@@ -8,9 +8,7 @@ and the waiting in between holds no thread.
 
 from __future__ import annotations
 
-import queue
 import random
-import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,35 +16,25 @@ from functools import partial
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from glance.db.exclusive import reason
+from glance.db.breakage import Broken, classify, is_refusal
+from glance.db.engine import reason
+from glance.db.threads import Threads, Turns
 from glance.domain.correlation import carried
 from glance.domain.errors import Invalid, Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: PostgreSQL: serialization failure, deadlock, lock not available.
-_PG_CONFLICT = {"40001", "40P01", "55P03"}
-#: PostgreSQL: shutdown and crash, session timeouts, too many connections, a standby that became or
-#: remained read-only. Class 08, connection exceptions, belongs here too.
-_PG_LOST = {"57P01", "57P02", "57P03", "57P05", "25P03", "53300", "25006"}
-#: MariaDB and MySQL: row changed since it was read, lock wait timeout, deadlock.
-_MYSQL_CONFLICT = {1020, 1205, 1213}
-#: MariaDB and MySQL: too many connections (1040, 1203, 1226), a node that is not part of its
-#: cluster (1047), shutdown, read-only (1290, 1836), killed, cannot connect, gone away, lost.
-_MYSQL_LOST = {
-    1040, 1047, 1053, 1203, 1226, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2055, 4031,
-}  # fmt: skip
-
-#: MariaDB and MySQL: a text beyond the column's character set, where it is compared.
-_MYSQL_REFUSED = {1267}
+#: How long a SQLite transaction waits for another process's before it is put off and tried again,
+#: in milliseconds: a thread stands still meanwhile.
+SQLITE_BUSY_TIMEOUT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,117 +55,6 @@ class Retry:
     loss_delay: float = 0.1
     max_delay: float = 2.0
     patience: float = 60.0
-
-
-class Broken(Exception):
-    """Internal: an attempt broke off in a way worth repeating."""
-
-    def __init__(self, kind: str, cause: DBAPIError) -> None:
-        super().__init__(kind)
-        self.kind = kind
-        self.cause = cause
-
-
-def classify(error: DBAPIError) -> str | None:
-    """Say whether repeating an interaction can mend a database error.
-
-    :returns: ``"conflict"``, ``"lost"`` or ``None``.
-    """
-    original = error.orig
-    code = getattr(original, "sqlstate", None)
-    if code in _PG_CONFLICT:
-        return "conflict"
-    if code in _PG_LOST or (isinstance(code, str) and code.startswith("08")):
-        return "lost"
-    if isinstance(original, sqlite3.OperationalError):
-        name = getattr(original, "sqlite_errorname", "")
-        return "conflict" if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) else None
-    number = _number(error)
-    if number in _MYSQL_CONFLICT:
-        return "conflict"
-    if number in _MYSQL_LOST or error.connection_invalidated:
-        return "lost"
-    if code is None:
-        # psycopg reports a refused or broken connection without an SQLSTATE.
-        kinds = type(original).__mro__
-        if any(k.__name__ == "OperationalError" and k.__module__ == "psycopg" for k in kinds):
-            return "lost"
-    return None
-
-
-def _number(error: DBAPIError) -> Any:
-    """Return a MariaDB or MySQL error's number; what it is of other databases' has no meaning."""
-    return error.orig.args[0] if error.orig is not None and error.orig.args else None
-
-
-class Threads:
-    """A few threads that take jobs from one queue.
-
-    Less than ``twisted.python.threadpool`` can do, for a fifth of its time per job, which every
-    request pays.
-
-    :param reactor: results come back to it.
-    :param most: how many threads there may be; they are made when all others are busy.
-    :param thd_closing: called in each thread when it ends.
-    """
-
-    def __init__(self, reactor: Any, most: int, thd_closing: Callable[[], None]) -> None:
-        self._reactor = reactor
-        self._most = most
-        self._thd_closing = thd_closing
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Deferred[Any]] | None] = (
-            queue.SimpleQueue()
-        )
-        self._threads: list[threading.Thread] = []
-        self._under_way = 0
-        self._running = False
-
-    def start(self) -> None:
-        """Take jobs from now on."""
-        self._running = True
-
-    def run(self, job: Callable[[], Any]) -> Deferred[Any]:
-        """Have a thread do a job; the Deferred gets its result.
-
-        Cancelling the Deferred drops the result; the job is done all the same.
-        """
-        done: Deferred[Any] = Deferred()
-        if not self._running:
-            done.errback(Unavailable("The service is stopping."))
-            return done
-        self._under_way += 1
-        if self._under_way > len(self._threads) < self._most:
-            thread = threading.Thread(
-                target=self._thd_work, name=f"database-{len(self._threads)}", daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
-        self._jobs.put((job, done))
-        return done
-
-    def _thd_work(self) -> None:
-        call = self._reactor.callFromThread
-        while (item := self._jobs.get()) is not None:
-            job, done = item
-            try:
-                call(self._done, done.callback, job())
-            except BaseException:
-                call(self._done, done.errback, Failure())
-            del job, done, item
-        self._thd_closing()
-
-    def _done(self, fire: Callable[[Any], None], result: Any) -> None:
-        self._under_way -= 1
-        fire(result)
-
-    def stop(self) -> None:
-        """Let the threads finish what is queued, and wait for them."""
-        self._running = False
-        for _ in self._threads:
-            self._jobs.put(None)
-        for thread in self._threads:
-            thread.join()
-        self._threads.clear()
 
 
 class Database:
@@ -204,18 +81,21 @@ class Database:
         #: Grows when a connection is lost: those made before are not to be trusted either.
         self._epoch = 0
         self._sqlite = engine.dialect.name == "sqlite"
-        # SQLite has one writer a file: our own threads queue here, which is fair and cheap,
-        # rather than in its busy handler, which polls.
-        self._writing = threading.Lock()
+        # SQLite has one writer a file. Our own queue here, in order and without a thread, so that
+        # reading goes on however many wait.
+        self._writing = Turns()
 
     def start(self) -> None:
         """Get ready. Threads and connections are made when first needed."""
         self._threads.start()
 
-    def stop(self) -> None:
-        """Wait for what runs, end the threads and their connections."""
-        self._threads.stop()
-        self.engine.dispose()
+    def stop(self) -> Deferred[None]:
+        """Let what runs come to its end, for a while, and end the threads and their connections.
+
+        :returns: a Deferred that fires when they have ended, or are given up after some seconds.
+        """
+        ended: Deferred[None] = maybeDeferred(self._threads.stop)
+        return ended.addCallback(lambda _: self.engine.dispose())
 
     def runInteraction(
         self,
@@ -230,7 +110,7 @@ class Database:
         :returns: a Deferred of its result, which must be plain values.
         :raises Unavailable: the database cannot be reached.
         """
-        return self._run(self._thd_transaction, interaction, args, kwargs)
+        return self._run(self._thd_transaction, self._sqlite, interaction, args, kwargs)
 
     def runReading(
         self,
@@ -242,17 +122,24 @@ class Database:
 
         Parameters, result and errors are those of :meth:`runInteraction`.
         """
-        return self._run(self._thd_reading, interaction, args, kwargs)
+        return self._run(self._thd_reading, False, interaction, args, kwargs)
 
     def runQuery(self, statement: Any, parameters: Any = None) -> Deferred[list[tuple[Any, ...]]]:
         """Run one statement that only reads and answer with its rows as tuples."""
         return self.runReading(_thd_rows, statement, parameters)
 
-    def _run(self, attempt: Any, interaction: Any, args: Any, kwargs: Any) -> Deferred[Any]:
+    def _run(
+        self, attempt: Any, in_turn: bool, interaction: Any, args: Any, kwargs: Any
+    ) -> Deferred[Any]:
         job = partial(carried(attempt), interaction, args, kwargs)
-        return self._threads.run(job).addErrback(self._again, job, {"conflict": 0, "lost": 0})
+        begin = partial(self._threads.run, job)
+        if in_turn:
+            begin = partial(self._writing.run, begin)
+        return begin().addErrback(self._again, begin, {"conflict": 0, "lost": 0})
 
-    def _again(self, failure: Failure, job: Callable[[], Any], tries: dict[str, Any]) -> Any:
+    def _again(
+        self, failure: Failure, begin: Callable[[], Deferred[Any]], tries: dict[str, Any]
+    ) -> Any:
         failed = failure.value
         if not isinstance(failed, Broken):
             return failure
@@ -271,8 +158,8 @@ class Database:
         first = retry.conflict_delay if kind == "conflict" else retry.loss_delay
         pause = min(retry.max_delay, first * 2 ** min(tries[kind] - 1, 16))
         waited: Deferred[Any] = deferLater(self._reactor, pause * random.uniform(0.5, 1.0))
-        waited.addCallback(lambda _: self._threads.run(job))
-        return waited.addErrback(self._again, job, tries)
+        waited.addCallback(lambda _: begin())
+        return waited.addErrback(self._again, begin, tries)
 
     def _thd_connection(self) -> Connection:
         local = self._local
@@ -281,12 +168,17 @@ class Database:
             self._thd_forget()
             local.epoch = self._epoch
             connection = local.connection = self.engine.connect()
+            if self._sqlite:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT}")
         return connection
 
     def _thd_close(self) -> None:
         connection = getattr(self._local, "connection", None)
         if connection is not None:
-            connection.close()
+            try:
+                connection.close()
+            except Exception as error:
+                self._log.debug("Closing a connection: {error}", error=type(error).__name__)
 
     def _thd_forget(self) -> None:
         connection = getattr(self._local, "connection", None)
@@ -305,16 +197,10 @@ class Database:
             self._thd_fail(error)
 
     def _thd_transaction(self, interaction: Any, args: Any, kwargs: Any) -> Any:
-        if not self._sqlite:
-            return self._thd_transact("BEGIN", interaction, args, kwargs)
-        with self._writing:
-            return self._thd_transact("BEGIN IMMEDIATE", interaction, args, kwargs)
-
-    def _thd_transact(self, begin: str, interaction: Any, args: Any, kwargs: Any) -> Any:
         committing = False
         try:
             connection = self._thd_connection()
-            connection.exec_driver_sql(begin)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if self._sqlite else "BEGIN")
             result = interaction(connection, *args, **kwargs)
             committing = True
             connection.commit()
@@ -356,7 +242,7 @@ class Database:
             ) from error
         if kind:
             raise Broken(kind, error) from error
-        if isinstance(error, DataError) or _number(error) in _MYSQL_REFUSED:
+        if is_refusal(error):
             # Databases have limits of their own, 64 KiB for a property on MariaDB for one.
             raise Invalid(
                 "A value is longer or larger than the catalogue's database can hold, or has a "

@@ -61,7 +61,7 @@ class Crowd:
 def crowd(engine: Engine) -> Iterator[Crowd]:
     crowd = Crowd(engine)
     yield crowd
-    crowd.database.stop()
+    crowd.results(crowd.database.stop())
 
 
 def kill_all(engine: Engine) -> None:
@@ -100,7 +100,7 @@ def test_one_attempt_is_enough_whatever_thread_has_the_job(engine: Engine) -> No
     kill_all(engine)
     for n in range(3 * THREADS):
         assert crowd.results(crowd.database.runInteraction(thd_add, n)) == [n]
-    crowd.database.stop()
+    crowd.results(crowd.database.stop())
 
 
 def test_a_transaction_broken_off_in_the_middle_is_done_once(crowd: Crowd, engine: Engine) -> None:
@@ -156,4 +156,4 @@ def test_a_server_that_is_not_there(scheme: str) -> None:
         (error,) = crowd.results(run(thd_add, 1))
         assert isinstance(error, Unavailable)
         assert "secret" not in error.message
-    crowd.database.stop()
+    crowd.results(crowd.database.stop())

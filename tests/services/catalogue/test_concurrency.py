@@ -43,12 +43,15 @@ class Crowd:
         run = self.database.runInteraction
         return self.reactor.results([run(interaction, *given) for given in arguments])
 
+    def stop(self) -> None:
+        self.reactor.results([self.database.stop()])
+
 
 @pytest.fixture
 def crowd(catalogue: Catalogue, catalogue_url: str) -> Iterator[Crowd]:
     crowd = Crowd(catalogue_url)
     yield crowd
-    crowd.database.stop()
+    crowd.stop()
 
 
 def test_one_of_two_moves_wins(crowd: Crowd, catalogue: Catalogue) -> None:
@@ -267,7 +270,7 @@ def _process(url: str, worker: int, barrier: Any, results: Any) -> None:
     crowd = Crowd(url, threads=4)
     barrier.wait(PATIENCE)
     outcomes = crowd.results(_thd_work, *[(worker, turn, turn % 2 == 0) for turn in range(40)])
-    crowd.database.stop()
+    crowd.stop()
     results.put([o if isinstance(o, str) else repr(o) for o in outcomes])
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine
 
-from glance.db.engine import make_engine
-from glance.db.exclusive import SchemaError, address, reason, thd_connected, thd_exclusively
+from glance.db.engine import address, make_engine, reason
+from glance.db.exclusive import SchemaError, thd_connected, thd_exclusively
 from glance.domain.errors import Unavailable
 
 

@@ -15,13 +15,16 @@ import pymysql
 import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from glance.db import txdbapi
+from glance.db.breakage import classify
 from glance.db.engine import make_engine
-from glance.db.txdbapi import Database, Retry, Threads, classify
+from glance.db.threads import Threads, Turns
+from glance.db.txdbapi import Database, Retry
 from glance.domain.correlation import Correlation, current, working_on
 from glance.domain.errors import Invalid, NotFound, Unavailable
 
@@ -37,6 +40,18 @@ def sqlite_error(name: str) -> sqlite3.Error:
 
 def postgresql_error(sqlstate: str) -> psycopg.Error:
     return psycopg.errors.lookup(sqlstate)("FATAL: of postgresql://me:secret@host/glance")
+
+
+def translated_stale_plan() -> psycopg.Error:
+    """Return what a server that speaks another language says of a table that was changed."""
+
+    class Diagnostic:
+        source_function = "RevalidateCachedQuery"
+
+    class Translated(psycopg.errors.FeatureNotSupported):
+        diag = Diagnostic()  # type: ignore[assignment]
+
+    return Translated("zwischengespeicherter Plan darf den Ergebnistyp nicht verändern")
 
 
 def wrapped(original: Exception) -> DBAPIError:
@@ -74,6 +89,9 @@ LOST = wrapped(pymysql.err.OperationalError(2013, "Lost connection to secret dur
         (postgresql_error("53300"), "lost"),
         (postgresql_error("08006"), "lost"),
         (postgresql_error("08P01"), "lost"),
+        (psycopg.errors.lookup("0A000")("cached plan must not change result type"), "lost"),
+        (translated_stale_plan(), "lost"),
+        (postgresql_error("0A000"), None),
         (psycopg.OperationalError("connection refused"), "lost"),
         (psycopg.OperationalError(), "lost"),
         (psycopg.errors.ConnectionTimeout("connection timeout expired"), "lost"),
@@ -140,6 +158,11 @@ class ThreadsTests(SynchronousTestCase):
         self.addCleanup(threads.stop)
         return threads
 
+    def end(self, threads: Threads) -> None:
+        ending = threads.stop()
+        self.reactor.turn()
+        self.successResultOf(ending)
+
     def test_results_and_failures(self) -> None:
         threads = self.threads(1)
         good, bad = threads.run(lambda: 7), threads.run(lambda: 1 // 0)
@@ -171,8 +194,23 @@ class ThreadsTests(SynchronousTestCase):
             answer = threads.run(lambda n=n: n)
             self.reactor.turn()
             self.assertEqual(self.successResultOf(answer), n)
-            threads.stop()
+            self.end(threads)
             threads.start()
+
+    def test_starts_again_while_the_old_threads_are_ending(self) -> None:
+        threads = self.threads(1)
+        gate = threading.Event()
+        late = threads.run(lambda: gate.wait(PATIENCE))
+        ending = threads.stop()
+        threads.start()
+        answer = threads.run(lambda: 7)
+        self.reactor.turn()
+        self.assertEqual(self.successResultOf(answer), 7)
+        self.assertNoResult(ending)
+        gate.set()
+        self.reactor.turn(2)
+        self.successResultOf(late)
+        self.successResultOf(ending)
 
     def test_no_more_threads_than_allowed_and_none_too_many(self) -> None:
         threads = self.threads(3)
@@ -205,19 +243,39 @@ class ThreadsTests(SynchronousTestCase):
         threads = self.threads(1)
         done: list[int] = []
         first = threading.Event()
-        threads.run(lambda: first.wait(PATIENCE))
-        answers = [threads.run(lambda n=n: done.append(n)) for n in range(3)]
-        opener = threading.Timer(0.01, first.set)
-        opener.start()
-        threads.stop()
-        self.assertEqual(done, [0, 1, 2])
-        self.assertEqual(len(self.closed), 1)
-        for answer in answers:
-            self.assertNoResult(answer)
-        # Results come when the reactor turns, even after the end.
-        self.reactor.turn(4)
+        answers = [threads.run(lambda: first.wait(PATIENCE))]
+        answers += [threads.run(lambda n=n: done.append(n)) for n in range(3)]
+        ending = threads.stop()
+        self.assertEqual(done, [])
+        self.assertNoResult(ending)
+        first.set()
+        self.reactor.turn(5)
+        self.successResultOf(ending)
         for answer in answers:
             self.successResultOf(answer)
+        self.assertEqual(done, [0, 1, 2])
+        self.assertEqual(len(self.closed), 1)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_stop_does_not_wait_for_ever(self) -> None:
+        threads = self.threads(2)
+        gate = threading.Event()
+        answer = threads.run(lambda: gate.wait(PATIENCE))
+        ending = threads.stop(patience=5)
+        with seen_logs() as lines:
+            self.reactor.advance(4.9)
+            self.assertNoResult(ending)
+            self.reactor.advance(0.1)
+        self.successResultOf(ending)
+        self.assertEqual(len(lines), 1)
+        self.assertIn("1 statement", lines[0])
+        gate.set()
+        self.reactor.turn(2)
+        self.successResultOf(answer)
+        self.assertEqual(len(self.closed), 1)
+
+    def test_stop_without_threads(self) -> None:
+        self.successResultOf(self.threads().stop())
 
     def test_every_thread_closes_what_is_its_own(self) -> None:
         threads = self.threads(2)
@@ -226,7 +284,7 @@ class ThreadsTests(SynchronousTestCase):
         self.reactor.turn(2)
         for ident in idents:
             self.successResultOf(ident)
-        threads.stop()
+        self.end(threads)
         self.assertEqual(len(set(self.closed)), 2)
 
     def test_cancelling_drops_the_late_result(self) -> None:
@@ -250,6 +308,64 @@ class ThreadsTests(SynchronousTestCase):
         last = threads.run(lambda: 7)
         self.reactor.turn()
         self.assertEqual(self.successResultOf(last), 7)
+
+
+class TurnsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.turns = Turns()
+        self.begun: list[Deferred[Any]] = []
+
+    def work(self) -> Deferred[Any]:
+        self.begun.append(Deferred())
+        return self.begun[-1]
+
+    def test_one_after_the_other_whatever_comes_of_it(self) -> None:
+        answers = [self.turns.run(self.work) for _ in range(3)]
+        self.assertEqual(len(self.begun), 1)
+        self.begun[0].callback("a")
+        self.assertEqual(self.successResultOf(answers[0]), "a")
+        self.assertEqual(len(self.begun), 2)
+        self.begun[1].errback(ValueError())
+        self.failureResultOf(answers[1], ValueError)
+        self.assertEqual(len(self.begun), 3)
+        self.assertNoResult(answers[2])
+
+    def test_a_turn_given_up_does_not_come(self) -> None:
+        first, second, third = (self.turns.run(self.work) for _ in range(3))
+        second.cancel()
+        self.failureResultOf(second, CancelledError)
+        self.begun[0].callback(None)
+        self.assertEqual(len(self.begun), 2)
+        self.begun[1].callback("third")
+        self.assertEqual(self.successResultOf(third), "third")
+        self.successResultOf(first)
+
+    def test_work_whose_result_nobody_wants_keeps_its_turn(self) -> None:
+        first, second = (self.turns.run(self.work) for _ in range(2))
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertEqual(len(self.begun), 1)
+        self.begun[0].callback("late")
+        self.begun[1].callback("second")
+        self.assertEqual(self.successResultOf(second), "second")
+
+    def test_any_number_may_end_at_once(self) -> None:
+        first = self.turns.run(self.work)
+        answers = [self.turns.run(lambda: fail(Unavailable("stopping"))) for _ in range(5000)]
+        self.begun[0].callback(None)
+        self.successResultOf(first)
+        for answer in answers:
+            self.failureResultOf(answer, Unavailable)
+
+    def test_asked_for_by_the_work_before(self) -> None:
+        nested: list[Deferred[Any]] = []
+
+        def work() -> Deferred[Any]:
+            nested.append(self.turns.run(lambda: succeed("inner")))
+            return succeed("outer")
+
+        self.assertEqual(self.successResultOf(self.turns.run(work)), "outer")
+        self.assertEqual(self.successResultOf(nested[0]), "inner")
 
 
 @contextmanager
@@ -393,6 +509,53 @@ class InteractionTests(DatabaseCase):
         self.assertEqual(max(most), 1)
         self.assertEqual(self.numbers(), list(range(40)))
 
+    def test_writers_wait_without_a_thread(self) -> None:
+        database = self.make(threads=2)
+        gate = threading.Event()
+        writers = [database.runInteraction(lambda connection: gate.wait(PATIENCE))]
+        writers += [database.runInteraction(_thd_add, n) for n in range(10)]
+        # The first writer has a thread and the rest have none: reading goes on.
+        reading = database.runReading(lambda connection: 7)
+        self.assertEqual(self.done(reading), 7)
+        gate.set()
+        self.reactor.turn(11)
+        for writer in writers:
+            self.successResultOf(writer)
+        self.assertEqual(self.numbers(), list(range(10)))
+
+    def test_stopping_refuses_the_writers_that_wait(self) -> None:
+        gate = threading.Event()
+        first = self.database.runInteraction(lambda connection: gate.wait(PATIENCE))
+        waiting = self.database.runInteraction(_thd_add, 1)
+        ending = self.database.stop()
+        self.assertNoResult(waiting)
+        gate.set()
+        self.reactor.turn(2)
+        self.successResultOf(first)
+        self.failureResultOf(waiting, Unavailable)
+        self.successResultOf(ending)
+
+    def test_a_writer_of_another_process_is_not_waited_for_in_a_thread(self) -> None:
+        other = sqlite3.connect(str(self.engine.url.database), isolation_level=None)
+        self.addCleanup(other.close)
+        self.patch(txdbapi, "SQLITE_BUSY_TIMEOUT", 1)
+        database = self.make(retry=Retry(patience=1e9))
+        other.execute("BEGIN IMMEDIATE")
+        answer = database.runInteraction(_thd_add, 1)
+        for _ in range(3):
+            self.reactor.turn()
+            self.assertNoResult(answer)
+            self.assertEqual(self.done(database.runReading(lambda connection: 7)), 7)
+            self.pause()
+        # The attempt that was begun just now may come too early or not.
+        other.execute("ROLLBACK")
+        self.reactor.turn()
+        if self.reactor.getDelayedCalls():
+            self.pause()
+            self.reactor.turn()
+        self.assertEqual(self.successResultOf(answer), 1)
+        self.assertEqual(self.numbers(), [1])
+
     def test_sqlite_is_told_at_the_beginning_that_a_transaction_writes(self) -> None:
         said: list[str] = []
 
@@ -512,6 +675,7 @@ class RetryTests(DatabaseCase):
         answer = self.database.runInteraction(interaction)
         self.reactor.turn()
         self.database.stop()
+        self.reactor.turn()
         self.pause()
         self.failureResultOf(answer, Unavailable)
         self.assertEqual(interaction.runs, 1)
@@ -671,6 +835,7 @@ class SecretTests(SynchronousTestCase):
                 reactor.turn()
                 failure = self.failureResultOf(answer)
                 database.stop()
+                reactor.turn()
             event.remove(engine, "do_connect", refuse)
             told = [*lines, failure.getErrorMessage(), failure.getBriefTraceback()]
             self.assertNotIn("secret", " ".join(told))
