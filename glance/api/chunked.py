@@ -1,8 +1,9 @@
 """Decode chunked bodies without copying them.
 
 ``twisted.web`` checks a chunked body strictly, and moves every byte of it twice before anyone sees
-it. Here its own rules still judge every size line, extension and trailer, while the data between
-them is handed on as views of what came from the socket.
+it. Here its own rules still judge every size line but the plainest, every extension and trailer,
+while the data between them is handed on as views of what came from the socket. Small chunks are the
+exception: those of one read are handed on together, for a client may send a byte in each.
 
 Like ``glance.api.streaming``, this relies on parts of Twisted that are not public: the states of
 ``twisted.web.http._ChunkedTransferDecoder`` of 26.10.
@@ -10,11 +11,24 @@ Like ``glance.api.streaming``, this relies on parts of Twisted that are not publ
 
 from __future__ import annotations
 
+import re
+
 from twisted.web.http import _ChunkedTransferDecoder, maxChunkSizeLineLength
+
+#: Pieces of data below this many bytes are gathered instead of handed on one by one.
+SMALL = 4096
+
+#: A size line as nearly all are: no extension, not the last, and for sure right.
+_PLAIN_SIZE = re.compile(rb"(?!0+\r)([0-9A-Fa-f]{1,8})\r\n")
 
 
 class ChunkedDecoder(_ChunkedTransferDecoder):
-    """A decoder that passes ``memoryview``s to its data callback."""
+    """A decoder that passes ``memoryview``s to its data callback, or small pieces joined.
+
+    :ivar pieces: how many pieces of data were in what came last.
+    """
+
+    pieces = 0
 
     def dataReceived(self, data: bytes) -> None:
         """Take in data from the connection.
@@ -26,6 +40,20 @@ class ChunkedDecoder(_ChunkedTransferDecoder):
             data = bytes(self._buffer) + data
             self._buffer.clear()
             self._start = 0
+        self.pieces = 0
+        small = bytearray()
+        try:
+            rest = self._take(data, small)
+        finally:
+            # What came before an error or the end comes first.
+            if small:
+                self.dataCallback(bytes(small))
+        if rest:
+            # An incomplete line, or the end: Twisted's own way is good enough.
+            super().dataReceived(rest)
+
+    def _take(self, data: bytes, small: bytearray) -> bytes:
+        """Hand on the data of all chunks but what is gathered; return what is left to Twisted."""
         view = memoryview(data)
         position, end = 0, len(data)
         while position < end:
@@ -34,19 +62,32 @@ class ChunkedDecoder(_ChunkedTransferDecoder):
                 self.length -= stop - position
                 if not self.length:
                     self.state = "CRLF"
-                self.dataCallback(view[position:stop])  # type: ignore[arg-type]
+                self.pieces += 1
+                if stop - position < SMALL:
+                    small += view[position:stop]
+                else:
+                    if small:
+                        self.dataCallback(bytes(small))
+                        small.clear()
+                    self.dataCallback(view[position:stop])  # type: ignore[arg-type]
                 position = stop
+            elif self.state == "CRLF" and data.startswith(b"\r\n", position):
+                self.state = "CHUNK_LENGTH"
+                position += 2
             elif self.state == "CRLF" and end - position >= 2:
                 position = self._let_check(data, position, position + 2)
+            elif self.state == "CHUNK_LENGTH" and (plain := _PLAIN_SIZE.match(data, position)):
+                self.length = int(plain[1], 16)
+                self.state = "BODY"
+                position = plain.end()
             elif (
                 self.state == "CHUNK_LENGTH"
                 and (eol := data.find(b"\r\n", position, position + maxChunkSizeLineLength)) >= 0
             ):
                 position = self._let_check(data, position, eol + 2)
             else:
-                # An incomplete line, or the end: Twisted's own way is good enough.
-                super().dataReceived(data[position:])
-                return
+                return data[position:]
+        return b""
 
     def _let_check(self, data: bytes, start: int, stop: int) -> int:
         """Have Twisted judge one line and change the state by it; return where it ends."""

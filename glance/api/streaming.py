@@ -32,6 +32,10 @@ from glance.transfers.buffers import BufferPool
 #: Bytes taken from a socket at once while image data comes in.
 READ_SIZE = 256 * 1024
 
+#: The same while chunks are smaller than a crumb on average, for each takes time of its own.
+CRUMBS_READ_SIZE = 16 * 1024
+CRUMB = 256
+
 #: After an answer that came before the body's end, how long the rest is read and thrown away, so
 #: that the client gets to read the answer: seconds in all, and seconds without a byte.
 LINGER_TIME = 30.0
@@ -186,6 +190,15 @@ class StreamingChannel(HTTPChannel):
         if ITCPTransport.providedBy(transport) and hasattr(transport, "bufferSize"):
             self._normal_read_size = transport.bufferSize
             transport.bufferSize = READ_SIZE
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Take in a part of a body; take less at a time of one that comes in crumbs."""
+        decoder = self._transferDecoder
+        super().rawDataReceived(data)
+        if self._normal_read_size is not None and isinstance(decoder, ChunkedDecoder):
+            transport: Any = self.transport
+            crumbs = decoder.pieces * CRUMB > len(data)
+            transport.bufferSize = CRUMBS_READ_SIZE if crumbs else READ_SIZE
 
     def take_until_closed(self) -> None:
         """Treat everything that still comes as the body of the present request."""

@@ -9,7 +9,7 @@ from twisted.web.http import (
     maxChunkSizeLineLength,
 )
 
-from glance.api.chunked import ChunkedDecoder
+from glance.api.chunked import SMALL, ChunkedDecoder
 
 
 def decode(make, pieces):
@@ -86,3 +86,19 @@ def test_large_chunks_are_not_copied():
     decoder.dataReceived(b"y" * 0x40000)
     assert [view.obj is data for view in seen] == [True, False]
     assert [len(view) for view in seen] == [0x40000, 0x40000]
+
+
+def test_small_chunks_of_one_read_come_together():
+    seen = []
+    decoder = ChunkedDecoder(lambda data: seen.append(bytes(data)), lambda rest: None)
+    large = b"y" * SMALL
+    decoder.dataReceived(b"1\r\nx\r\n" * 1000 + b"%x\r\n%s\r\n" % (SMALL, large) + b"2\r\nzz\r\n")
+    assert seen == [b"x" * 1000, large, b"zz"]
+    assert decoder.pieces == 1002
+    decoder.dataReceived(b"1\r\nx\r\n" * 10 + b"0\r\n\r\n")
+    assert seen[3:] == [b"x" * 10]
+
+
+def test_data_before_the_damage_is_handed_on_first():
+    body, after, refused = decode(ChunkedDecoder, [b"2\r\nhi\r\n5\r\nhelloX\r\n"])
+    assert (body, after, refused) == (b"hihello", [], True)

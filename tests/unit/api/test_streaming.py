@@ -10,6 +10,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from glance.api.streaming import (
+    CRUMBS_READ_SIZE,
     LINGER_IDLE,
     LINGER_TIME,
     READ_SIZE,
@@ -479,6 +480,16 @@ class TestFlow(ChannelCase):
         self.begin(TCPTransport())
         self.assertEqual(self.transport.bufferSize, READ_SIZE)
         self.send(bytes(1000))
+        self.assertEqual(self.transport.bufferSize, TCPTransport.bufferSize)
+
+    def test_small_reads_while_the_body_comes_in_crumbs(self):
+        self.connect(TCPTransport())
+        self.send(head(b"PUT", UPLOAD, b"Transfer-Encoding: chunked"))
+        self.send(chunk(b"x") * 10)
+        self.assertEqual(self.transport.bufferSize, CRUMBS_READ_SIZE)
+        self.send(chunk(bytes(1000)))
+        self.assertEqual(self.transport.bufferSize, READ_SIZE)
+        self.send(chunk(b"x") * 10, b"0\r\n\r\n")
         self.assertEqual(self.transport.bufferSize, TCPTransport.bufferSize)
 
 
