@@ -152,6 +152,13 @@ def test_sqlite_connections_are_set_up(sqlite_file: str, synchronous: bool, leve
     engine.dispose()
 
 
+def test_sqlite_is_durable_unless_told_otherwise(sqlite_file: str) -> None:
+    engine = make_engine(sqlite_file)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    engine.dispose()
+
+
 def test_values_of_a_refused_statement_are_not_repeated(sqlite_file: str) -> None:
     engine = make_engine(sqlite_file)
     url = "swift+https://me:secret@swift/x"

@@ -693,11 +693,14 @@ class LossTests(DatabaseCase):
     def setUp(self) -> None:
         super().setUp()
         self.made = 0
+        self.open: set[int] = set()
 
-        def made(*args: Any) -> None:
+        def made(raw: Any, record: Any) -> None:
             self.made += 1
+            self.open.add(id(raw))
 
         event.listen(self.engine, "connect", made)
+        event.listen(self.engine, "close", lambda raw, record: self.open.discard(id(raw)))
 
     def test_a_lost_connection_is_replaced(self) -> None:
         answer = self.database.runInteraction(Breaking(LOST))
@@ -707,6 +710,46 @@ class LossTests(DatabaseCase):
         self.assertEqual(self.made, 1)
         self.assertEqual(self.numbers(), [1])
         self.assertEqual(self.made, 1)
+
+    def test_no_connection_is_left_open(self) -> None:
+        database = self.make()
+        for n in range(3):
+            answer = database.runInteraction(Breaking(LOST), n)
+            self.reactor.turn()
+            self.pause()
+            self.assertEqual(self.done(answer), "2 runs")
+            self.assertEqual(len(self.open), 1)
+        self._commit_fails_once(BUSY)
+        answer = database.runInteraction(_thd_add, 7)
+        self.reactor.turn()
+        self.pause()
+        self.done(answer)
+        self.assertEqual(len(self.open), 1)
+        database.stop()
+        self.assertEqual(self.open, set())
+
+    def test_connections_of_an_older_time_are_closed(self) -> None:
+        database = self.make(2)
+        barrier = threading.Barrier(2)
+
+        def thd_meet(connection: Connection, lose: bool) -> None:
+            barrier.wait(PATIENCE)
+            if lose:
+                raise LOST
+
+        for lose in (False, True):
+            answers = [database.runReading(thd_meet, lose), database.runReading(thd_meet, False)]
+            self.reactor.turn(2)
+        for answer in answers:
+            answer.cancel()
+            answer.addErrback(lambda failure: failure.trap(CancelledError))
+        for _ in range(2):
+            answers = [database.runReading(thd_meet, False) for _ in range(2)]
+            self.reactor.turn(2)
+            for answer in answers:
+                self.successResultOf(answer)
+        self.assertEqual(self.made, 4)
+        self.assertEqual(len(self.open), 2)
 
     def test_one_loss_replaces_the_connections_of_all_threads(self) -> None:
         # A server that was restarted has dropped them all: each must not cost an attempt.
@@ -761,9 +804,17 @@ class LossTests(DatabaseCase):
         def refuse(*args: Any) -> None:
             nonlocal refusals
             refusals += 1
-            raise sqlite_error("SQLITE_BUSY")
+            raise self.refusal
 
-        for retry, tries in ((Retry(conflicts=1), 2), (Retry(conflicts=0), 1)):
+        busy, away = (
+            sqlite_error("SQLITE_BUSY"),
+            sqlite3.ProgrammingError("Cannot operate on a closed database."),
+        )
+        for self.refusal, retry, tries in (
+            (busy, Retry(conflicts=1), 2),
+            (busy, Retry(conflicts=0), 1),
+            (away, Retry(losses=1), 2),
+        ):
             database = self.make(retry=retry)
             event.listen(self.engine, "do_connect", refuse)
             for run in (database.runInteraction, database.runReading):
@@ -774,6 +825,8 @@ class LossTests(DatabaseCase):
                     self.pause()
                 self.failed(answer, Unavailable)
                 self.assertEqual(refusals, tries)
+                # A connection that was never made says nothing about the others.
+                self.assertEqual(database._epoch, 0)
             event.remove(self.engine, "do_connect", refuse)
             self.assertEqual(self.done(database.runReading(lambda connection: 7)), 7)
 
