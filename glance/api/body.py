@@ -2,7 +2,8 @@
 
 Bytes are copied once, into buffers that go to whoever reads the body; when all the buffers that a
 transfer may hold are in use the sender is paused. So a body of any length, in chunks of any size,
-takes the same bounded memory.
+takes the same bounded memory. That is a single buffer until somebody reads it; and beyond its first
+buffer a body waits its turn while the whole process holds as many as it may.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class RequestBody:
     :param flow: the connection.
     :param pool: where buffers come from.
     :param length: declared length in bytes, ``None`` when it is not known (chunked).
-    :param depth: how many buffers this body may hold at once.
+    :param depth: how many buffers this body may hold at once; one until somebody reads it.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class RequestBody:
         self._ready: deque[Buffer] = deque()
         # What arrived in one read beyond the last buffer; never more than one read's worth.
         self._overflow = bytearray()
+        self._moving = False
         self._waiting: Deferred[Buffer | None] | None = None
         self._error: Exception | None = None
         self._wanted = False
@@ -69,7 +71,7 @@ class RequestBody:
             self._overflow += data
             return
         rest = self._fill(memoryview(data))
-        if rest:
+        if rest and self._error is None:
             self._overflow += rest
             self._flow.pause()
 
@@ -93,6 +95,7 @@ class RequestBody:
         if not self._wanted:
             self._wanted = True
             self._flow.want()
+            self._go_on()
         if self._error is not None:
             return fail(self._error)
         buffer = self._pop()
@@ -103,16 +106,8 @@ class RequestBody:
 
     def release(self, buffer: Buffer) -> None:
         """Give a buffer back."""
-        self._pool.put(buffer)
-        self._held -= 1
-        if self._overflow and self._error is None:
-            rest = self._fill(memoryview(self._overflow).toreadonly())
-            left = bytes(rest)
-            rest.release()
-            self._overflow = bytearray(left)
-            if not left:
-                self._flow.resume()
-            self._deliver()
+        self._give_back(buffer)
+        self._go_on()
 
     def close(self) -> None:
         """Let go of everything: the request has been answered."""
@@ -126,14 +121,14 @@ class RequestBody:
         if self._error is not None:
             return
         self._error = reason
+        self._pool.forget(self._take_turn)
         dropped = list(self._ready)
         self._ready.clear()
         if self._filling is not None:
             dropped.append(self._filling)
             self._filling = None
         for buffer in dropped:
-            self._pool.put(buffer)
-            self._held -= 1
+            self._give_back(buffer)
         if self._overflow:
             self._overflow = bytearray()
             self._flow.resume()
@@ -141,14 +136,58 @@ class RequestBody:
         if waiting is not None:
             waiting.errback(reason)
 
+    def _go_on(self) -> None:
+        """Move what was left over into buffers, as far as there is room by now."""
+        if self._moving or not self._overflow or self._error is not None:
+            # A reader that gives back at once what it gets comes here again from within.
+            return
+        self._moving = True
+        rest = self._fill(memoryview(self._overflow).toreadonly())
+        self._moving = False
+        if self._failed():
+            return
+        left = bytes(rest)
+        self._overflow = bytearray(left)
+        if not left:
+            self._pool.forget(self._take_turn)
+            self._flow.resume()
+        self._deliver()
+
+    def _failed(self) -> bool:
+        return self._error is not None
+
+    def _take_turn(self) -> None:
+        """Take the buffer that has become spare."""
+        if self._overflow and self._error is None and self._filling is None:
+            self._filling = self._take_buffer()
+            self._go_on()
+
+    def _take_buffer(self) -> Buffer:
+        buffer = self._pool.get(extra=self._held > 0)
+        self._held += 1
+        return buffer
+
+    def _give_back(self, buffer: Buffer) -> None:
+        self._held -= 1
+        self._pool.put(buffer, extra=self._held > 0)
+
+    def _may_take(self) -> bool:
+        if not self._held:
+            return True
+        if not self._wanted or self._held >= self._depth:
+            return False
+        if self._pool.spare:
+            return True
+        self._pool.wait(self._take_turn)
+        return False
+
     def _fill(self, data: memoryview) -> memoryview:
         """Copy data into buffers; return what did not fit into those that may be held."""
-        while data:
+        while data and self._error is None:
             if self._filling is None:
-                if self._held >= self._depth:
+                if not self._may_take():
                     return data
-                self._filling = self._pool.get()
-                self._held += 1
+                self._filling = self._take_buffer()
             data = data[self._filling.take(data) :]
             if self._filling.full:
                 self._ready.append(self._filling)

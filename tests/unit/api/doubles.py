@@ -19,21 +19,21 @@ def small_buffers():
 class CountingPool(BufferPool):
     """A pool that knows how many of its buffers are out, and how many ever were at once."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, budget: int = 1000) -> None:
+        super().__init__(budget=budget)
         self.out: list[Buffer] = []
         self.most = 0
 
-    def get(self) -> Buffer:
-        buffer = super().get()
+    def get(self, *, extra: bool = False) -> Buffer:
+        buffer = super().get(extra=extra)
         assert buffer.filled == 0
         self.out.append(buffer)
         self.most = max(self.most, len(self.out))
         return buffer
 
-    def put(self, buffer: Buffer) -> None:
+    def put(self, buffer: Buffer, *, extra: bool = False) -> None:
         self.out.remove(buffer)
-        super().put(buffer)
+        super().put(buffer, extra=extra)
 
 
 class FakeFlow:

@@ -81,10 +81,50 @@ class TestDelivery(BodyCase):
 
 class TestBackPressure(BodyCase):
     def test_pauses_only_when_nothing_more_fits(self):
-        self.body.received(bytes(SMALL * DEPTH))
+        self.body.received(bytes(SMALL))
+        self.read()
+        self.body.received(bytes(SMALL * (DEPTH - 1)))
         self.assertFalse(self.flow.paused)
         self.body.received(b"x")
         self.assertTrue(self.flow.paused)
+
+    def test_one_buffer_is_all_until_somebody_reads(self):
+        self.body.received(bytes(SMALL))
+        self.assertFalse(self.flow.paused)
+        self.body.received(b"x")
+        self.assertTrue(self.flow.paused)
+        self.assertEqual(len(self.pool.out), 1)
+        self.read()
+        self.assertFalse(self.flow.paused)
+        self.assertEqual(len(self.pool.out), 2)
+
+    def test_reader_that_gives_back_at_once_gets_everything_once(self):
+        """Also what it gets while what was left over is being moved."""
+        sent = bytes(range(20 * SMALL % 256)) * 10
+        got = bytearray()
+
+        def take(buffer):
+            if buffer is not None:
+                got.extend(buffer.data)
+                self.body.release(buffer)
+                self.body.next().addCallback(take)
+
+        self.body.received(sent)
+        self.body.finished()
+        self.body.next().addCallback(take)
+        self.assertEqual(bytes(got), sent)
+        self.assertEqual(self.pool.out, [])
+        self.assertFalse(self.flow.paused)
+
+    def test_reader_that_gives_up_while_it_is_given_something(self):
+        self.fill()
+        held = [self.read(), self.read(), self.read()]
+        self.body.received(bytes(10 * SMALL))
+        self.body.next().addCallback(lambda _: self.body.fail(Moved()))
+        self.body.release(held.pop())
+        self.assertEqual(len(self.pool.out), 3)
+        self.assertFalse(self.flow.paused)
+        self.failureResultOf(self.body.next(), Moved)
 
     def test_reading_alone_makes_no_room(self):
         self.fill()
@@ -149,6 +189,95 @@ class TestBackPressure(BodyCase):
             self.body.release(buffer)
         self.assertEqual(self.pool.out, [])
         self.assertFalse(self.flow.paused)
+
+
+class TestSharing(BodyCase):
+    """Several bodies, and few buffers beyond the first of each."""
+
+    def share(self, count, budget):
+        self.pool = CountingPool(budget)
+        bodies = []
+        for _ in range(count):
+            body = RequestBody(FakeFlow(), self.pool, None, DEPTH)
+            body.received(bytes(10 * SMALL))
+            bodies.append(body)
+        return bodies
+
+    def test_everybody_gets_one(self):
+        bodies = self.share(5, 0)
+        for body in bodies:
+            for _ in range(10):
+                body.release(self.successResultOf(body.next()))
+        self.assertEqual(self.pool.most, 5)
+
+    def test_extra_buffers_are_limited_in_all(self):
+        bodies = self.share(5, 3)
+        for body in bodies:
+            self.successResultOf(body.next())
+        self.assertEqual(len(self.pool.out), 5 + 3)
+
+    def test_who_waited_longest_is_next(self):
+        first, second, third = self.share(3, 1)
+        kept = [self.successResultOf(first.next()), self.successResultOf(first.next())]
+        waiting = [first.next()]
+        for body in (second, third):
+            self.successResultOf(body.next())
+            waiting.append(body.next())
+        first.release(kept.pop())
+        kept.append(self.successResultOf(waiting[0]))
+        self.assertNoResult(waiting[1])
+        # Who has had a turn waits behind the others.
+        waiting.append(first.next())
+        first.release(kept.pop())
+        kept.append(self.successResultOf(waiting[1]))
+        self.assertNoResult(waiting[2])
+        self.assertNoResult(waiting[3])
+        second.release(kept.pop())
+        self.successResultOf(waiting[2])
+        self.assertNoResult(waiting[3])
+
+    def test_who_gave_up_waits_no_more(self):
+        first, second, third = self.share(3, 1)
+        for body in (first, second, third):
+            self.successResultOf(body.next())
+        waiting = third.next()
+        second.next().addErrback(lambda f: f.trap(Moved))
+        second.fail(Moved())
+        self.assertNoResult(waiting)
+        first.fail(Moved())
+        self.successResultOf(waiting)
+
+    @given(st.integers(0, 5), st.data())
+    def test_all_of_them_come_to_their_end(self, budget, data):
+        bodies = self.share(4, budget)
+        for body in bodies:
+            body.finished()
+        got, held, reading = 0, [], {}
+        while bodies:
+            moves = [(n, "read") for n, body in enumerate(bodies) if body not in reading]
+            moves += [(n, "release") for n in range(len(held))]
+            # Somebody can always do something.
+            n, move = data.draw(st.sampled_from(moves))
+            if move == "release":
+                body, buffer = held.pop(n)
+                body.release(buffer)
+            else:
+                reading[bodies[n]] = bodies[n].next()
+            for body, waiting in list(reading.items()):
+                if waiting.called:
+                    del reading[body]
+                    buffer = self.successResultOf(waiting)
+                    if buffer is None:
+                        bodies.remove(body)
+                    else:
+                        held.append((body, buffer))
+                        got += buffer.filled
+            self.assertLessEqual(len(self.pool.out), 4 + budget)
+        self.assertEqual(got, 4 * 10 * SMALL)
+        for body, buffer in held:
+            body.release(buffer)
+        self.assertEqual(self.pool.out, [])
+        self.assertEqual(self.pool.spare, budget > 0)
 
 
 class TestBreakingOff(BodyCase):
