@@ -114,7 +114,9 @@ def make_engine(
         ) from None
     if backend == "sqlite":
         _set_up_sqlite(engine, sqlite_synchronous)
-    elif backend == "mysql":
+    elif backend == "postgresql":
+        _set_up_postgresql(engine)
+    else:
         _set_up_mysql(engine, mysql_sql_mode)
     return engine
 
@@ -131,6 +133,16 @@ def _set_up_sqlite(engine: Engine, synchronous: bool) -> None:
         cursor.execute(f"PRAGMA synchronous = {level}")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
+
+
+def _set_up_postgresql(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def thd_connected(connection: Any, record: object) -> None:
+        # A list with many filters looks costly enough to be compiled, for 0.2 s, and then runs for
+        # 0.01 s. Servers may be older than the setting.
+        connection.execute(
+            "SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit'"
+        )
 
 
 def _set_up_mysql(engine: Engine, sql_mode: str | None) -> None:

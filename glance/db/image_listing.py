@@ -22,6 +22,7 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    case,
     false,
     func,
     literal,
@@ -58,6 +59,9 @@ _MISSING: dict[str, Any] = {
     "name": "", "container_format": "", "disk_format": "", "size": 0,
 }  # fmt: skip
 
+#: Filters by tag or property that become joins. PostgreSQL's planner tries the orders of all: it
+#: takes 0.02 s for 10, half a second for 30 and half a minute for 200.
+_MOST_JOINS = 4
 
 Condition = ColumnElement[bool]
 
@@ -144,7 +148,7 @@ def _page_statement(shape: _Shape) -> Prepared:
         select(*COLUMNS)
         .where(_i.deleted == false(), _i.os_hidden == bindparam("os_hidden"))
         .where(_i.status != KILLED, _seen(shape, shape.visibility, shape.member_status))
-        .where(*(_condition(n, *wanted) for n, wanted in enumerate(shape.filters)))
+        .where(*_conditions(shape.filters))
         .order_by(*_order(shape.sort))
         .limit(bindparam("limit", type_=Integer))
     )
@@ -200,21 +204,37 @@ _OPEN: dict[str | None, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def _condition(n: int, kind: type, *details: Any) -> Condition:
-    name = f"f{n}"
+def _conditions(filters: Sequence[tuple[Any, ...]]) -> list[Condition]:
+    """Say what an image must be to pass all filters."""
+    conditions, looked_at, joins = [], [], 0
+    for n, (kind, *details) in enumerate(filters):
+        if kind is not HasTag and kind is not HasProperty:
+            conditions.append(_comparison(f"f{n}", kind, *details))
+            continue
+        column, had = _having(f"f{n}", kind)
+        if joins < _MOST_JOINS:
+            joins += 1
+            conditions.append(_i.id.in_(select(column).where(*had)))
+        else:
+            own = select(func.count()).where(column == _i.id, *had).scalar_subquery()
+            looked_at.append(own > 0)
+    if looked_at:
+        # One condition, since each would make databases expect a third of the images.
+        conditions.append(case((and_(*looked_at), 1), else_=0) > 0)
+    return conditions
+
+
+def _having(name: str, kind: type) -> tuple[ColumnElement[Any], list[Condition]]:
+    """Say which rows give their images a tag or a property, and where they name the image."""
     if kind is HasTag:
         t = image_tags.c
-        tagged = select(t.image_id).where(t.value == bindparam(name), t.deleted == false())
-        return _i.id.in_(tagged)
-    if kind is HasProperty:
-        p = image_properties.c
-        return _i.id.in_(
-            select(p.image_id).where(
-                p.name == bindparam(f"{name}_name"),
-                p.value == bindparam(f"{name}_value"),
-                p.deleted == false(),
-            )
-        )
+        return t.image_id, [t.value == bindparam(name), t.deleted == false()]
+    p = image_properties.c
+    named, valued = p.name == bindparam(f"{name}_name"), p.value == bindparam(f"{name}_value")
+    return p.image_id, [named, valued, p.deleted == false()]
+
+
+def _comparison(name: str, kind: type, *details: Any) -> Condition:
     column: ColumnElement[Any] = _i[details[0]]
     if kind is OneOf:
         names = [bindparam(f"{name}_{m}", type_=column.type) for m in range(details[1])]

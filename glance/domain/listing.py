@@ -45,6 +45,11 @@ _BARE = re.compile(r'((?:[^",\\]|\\"|\\)+)')
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _INT64_MAX = 2**63 - 1
 
+#: The most conditions of a list: the time that databases take to plan a query grows fast with them.
+MOST_FILTERS = 30
+#: The most values of all ``in:`` filters together: more ids than a line of a request has room for.
+MOST_VALUES = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Equals:
@@ -119,7 +124,8 @@ def parse_list_query(
     :param pairs: decoded names and values in the order given.
     :param limit_default: page size when the query has no ``limit`` (``limit_param_default``).
     :param limit_max: largest page (``api_limit_max``); a larger ``limit`` is lowered to it.
-    :raises Invalid: a name, operator or value is wrong; the message says which.
+    :raises Invalid: a name, operator or value is wrong, or there are too many; the message says
+        which.
     """
     single: dict[str, str] = {}
     sort_keys: list[str] = []
@@ -160,11 +166,23 @@ def parse_list_query(
             os_hidden = _choice(name, value.lower(), ("true", "false")) == "true"
         else:
             filters += _filter(name, value)
+    filters = list(dict.fromkeys(filters))
+    _check_bounds(filters)
     sort = _pair_sort(sort_keys, sort_dirs) if sort_text is None else _split_sort(sort_text)
     return ListQuery(
         min(limit, limit_max), marker, _with_tie_breaks(sort), tuple(filters),
         visibility, member_status, os_hidden,
     )  # fmt: skip
+
+
+def _check_bounds(filters: Sequence[Filter]) -> None:
+    if len(filters) > MOST_FILTERS:
+        raise Invalid(f"The query has {len(filters)} filters; at most {MOST_FILTERS} are allowed.")
+    values = sum(len(wanted.values) for wanted in filters if isinstance(wanted, OneOf))
+    if values > MOST_VALUES:
+        raise Invalid(
+            f"The query's in: filters have {values} values; at most {MOST_VALUES} are allowed."
+        )
 
 
 def page_links(

@@ -20,6 +20,7 @@ from glance.db.tables import image_members, image_properties, image_tags
 from glance.domain.errors import Invalid
 from glance.domain.image import STATUSES, VISIBILITIES, Image, Location
 from glance.domain.listing import (
+    MOST_FILTERS,
     SORT_KEYS,
     Compare,
     Comparison,
@@ -172,6 +173,26 @@ def test_values_are_never_part_of_the_statement(garden: Catalogue) -> None:
             HasProperty(value, value),
         ):  # fmt: skip
             assert matching(garden, wanted) == set()
+
+
+def test_as_many_filters_as_are_allowed(catalogue: Catalogue) -> None:
+    tags = [f"t{n}" for n in range(MOST_FILTERS // 2)]
+    properties = {f"p{n}": f"v{n}" for n in range(MOST_FILTERS // 2 - 1)}
+    catalogue.add(id="all", tags=tags, properties=properties, min_disk=3)
+    catalogue.add(id="no-disk", tags=tags, properties=properties)
+    for n, tag in enumerate(tags):
+        catalogue.add(id=tag, tags=tags[:n] + tags[n + 1 :], properties=properties, min_disk=3)
+    for name in properties:
+        others = properties | {name: "other"}
+        catalogue.add(id=name, tags=tags, properties=others, min_disk=3)
+    before = catalogue.add(id="gone", tags=tags, properties=properties, min_disk=3)
+    catalogue.run(images.thd_update, before, replace(before, tags=tags[:-1]))
+    wanted: list[Filter] = [HasTag(tag) for tag in tags]
+    wanted += [HasProperty(name, value) for name, value in properties.items()]
+    wanted.append(Equals("min_disk", 3))
+    assert len(wanted) == MOST_FILTERS
+    for order in (wanted, wanted[::-1]):
+        assert matching(catalogue, *order) == {"all"}
 
 
 def test_a_tag_or_property_that_was_removed_is_not_found(catalogue: Catalogue) -> None:

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from glance.domain.errors import Invalid
 from glance.domain.listing import (
+    MOST_FILTERS,
+    MOST_VALUES,
     SORT_KEYS,
     Compare,
     Equals,
@@ -125,6 +127,28 @@ def test_every_tag_counts() -> None:
     assert filters(("tag", "a"), ("x", "1"), ("tag", "b")) == (
         HasTag("a"), HasTag("b"), HasProperty("x", "1"),
     )  # fmt: skip
+
+
+def test_a_filter_given_twice_counts_once() -> None:
+    assert filters(*[("tag", "a")] * 99, ("tag", "b")) == (HasTag("a"), HasTag("b"))
+
+
+@pytest.mark.parametrize("name", ["tag", "property"])
+def test_the_number_of_filters_is_bounded(name: str) -> None:
+    pairs = [("tag" if name == "tag" else f"p{n}", f"v{n}") for n in range(MOST_FILTERS + 1)]
+    assert len(filters(*pairs[:MOST_FILTERS])) == MOST_FILTERS
+    with pytest.raises(Invalid, match=rf"{MOST_FILTERS + 1} filters; at most {MOST_FILTERS} "):
+        filters(*pairs)
+
+
+def test_the_number_of_values_is_bounded() -> None:
+    half = MOST_VALUES // 2
+    some, more = ("in:" + ",".join(map(str, range(n))) for n in (half, MOST_VALUES - half))
+    assert [len(wanted.values) for wanted in filters(("id", some), ("name", more))] == [
+        half, MOST_VALUES - half,
+    ]  # fmt: skip
+    with pytest.raises(Invalid, match=f"{MOST_VALUES + 1} values; at most {MOST_VALUES} "):
+        filters(("id", some), ("name", more + ",another"))
 
 
 def test_a_name_given_twice_must_agree() -> None:
