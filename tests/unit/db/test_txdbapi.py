@@ -725,7 +725,7 @@ class LossTests(DatabaseCase):
         self.pause()
         self.done(answer)
         self.assertEqual(len(self.open), 1)
-        database.stop()
+        self.done(database.stop())
         self.assertEqual(self.open, set())
 
     def test_connections_of_an_older_time_are_closed(self) -> None:
