@@ -171,7 +171,7 @@ class ApiService(MultiService):
         yield MultiService.stopService(self)
         yield self._stores.stop()
         self._hashing.stop()
-        self._database.stop()
+        yield self._database.stop()
 
 
 def _go_on(result: Any, seconds: float) -> None:
