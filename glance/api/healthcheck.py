@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import NOT_DONE_YET
 
 from glance.api.errors import render_error
+from glance.api.routing import NO_CONTENT, Reply, json_reply, write_reply
+from glance.api.streaming import StreamingRequest
 
 _DISABLED = "DISABLED BY FILE"
 
@@ -40,39 +41,42 @@ class HealthcheckResource(Resource):
         self._detailed = detailed
         self._run = run
 
-    def render(self, request: Request) -> int:
+    def render(self, request: StreamingRequest) -> int:
         """Answer; any method but HEAD behaves as GET."""
         looked = self._run(_thd_any_exists, self._paths) if self._paths else succeed(False)
+        looked.addErrback(self._failed)
         looked.addCallback(self._answer, request)
-        looked.addErrback(self._failed, request)
+        looked.addErrback(self._broken, request)
         return NOT_DONE_YET
 
-    def _answer(self, disabled: bool, request: Request) -> None:
+    def _failed(self, failure: Failure) -> bool:
+        self._log.failure("Health check failed", failure)
+        return True
+
+    def _answer(self, disabled: bool, request: StreamingRequest) -> None:
         if request._disconnected:
             return
+        request.write(write_reply(request, self._reply(disabled, request)))
+        request.finish()
+
+    def _reply(self, disabled: bool, request: StreamingRequest) -> Reply:
+        if request.method == b"HEAD" and not disabled:
+            return NO_CONTENT
         status = 503 if disabled else 200
         reason = _DISABLED if disabled else "OK"
         accept = request.getHeader("Accept") or ""
         if "application/json" in accept:
-            content_type = "application/json"
-            body = orjson.dumps({"detailed": self._detailed, "reasons": [reason]})
-        elif accept.startswith("text/html"):
+            return json_reply({"detailed": self._detailed, "reasons": [reason]}, status)
+        if accept.startswith("text/html"):
             content_type, body = render_error(status, reason, "text/html")
-        else:
-            content_type, body = "text/plain; charset=UTF-8", reason.encode()
-        if request.method == b"HEAD" and not disabled:
-            request.setResponseCode(204)
-            request.finish()
-            return
-        request.setResponseCode(status)
-        request.setHeader("content-type", content_type)
-        request.setHeader("content-length", str(len(body)))
-        request.write(body)
-        request.finish()
+            return Reply(status, body, content_type)
+        return Reply(status, reason.encode(), "text/plain; charset=UTF-8")
 
-    def _failed(self, failure: Failure, request: Request) -> None:
-        self._log.failure("Health check failed", failure)
-        self._answer(True, request)
+    def _broken(self, failure: Failure, request: StreamingRequest) -> None:
+        """Leave no client waiting for an answer that could not be made."""
+        self._log.failure("Could not answer a health check", failure)
+        if not request._disconnected:
+            request.loseConnection()
 
 
 def _thd_any_exists(paths: Sequence[str]) -> bool:

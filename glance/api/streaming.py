@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any
+from typing import Any, AnyStr
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from twisted.internet.protocol import connectionDone
@@ -66,6 +66,17 @@ class StreamingRequest(Request):
     channel: StreamingChannel
     content: BytesIO
     site: StreamingSite
+
+    def getHeader(self, key: AnyStr) -> AnyStr | None:
+        """Return a header's last value; bytes that are no UTF-8 in it do not matter."""
+        if isinstance(key, bytes):
+            return super().getHeader(key)
+        value = super().getHeader(key.encode("ascii"))
+        return None if value is None else value.decode("utf-8", "replace")
+
+    def getRequestHostname(self) -> bytes:
+        """Return a name for routing, which goes by paths alone and would fail for odd names."""
+        return b"localhost"
 
     def gotLength(self, length: int | None) -> None:
         """Dispatch the request now if its body streams; otherwise make room for the body."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -17,6 +18,9 @@ from glance.domain.errors import Invalid
 MINOR_VERSIONS = (7, 6, 5, 4, 3, 2, 1, 0)
 
 _ACCEPT_PREFIX = "application/vnd.openstack.images-"
+
+#: What may become part of a URL that the service tells.
+_HOST = re.compile(rb"[A-Za-z0-9._~:\[\]%-]*")
 
 SEGMENTS = frozenset({"v2", *(f"v2.{minor}" for minor in MINOR_VERSIONS)})
 
@@ -73,13 +77,16 @@ class VersionRoot(Resource):
         self._choices = VersionsResource(public_endpoint, 300)
         self._versions = VersionsResource(public_endpoint, 200)
         self._options = _Options()
-        self._not_text = _NotText()
+        self._not_text = _Refuse("The URL is not UTF-8 text in percent-encoding.")
+        self._no_host = _Refuse("The header Host must hold a host's name or address.")
         self._slash = _AddSlash(public_endpoint)
 
     def getChildWithDefault(self, name: bytes, request: Request) -> Any:
         """Choose by the first segment of the path, or by the ``Accept`` header."""
         if not _is_text(request.path):
             return self._not_text
+        if not _HOST.fullmatch(request.getHeader(b"Host") or b""):
+            return self._no_host
         if request.method == b"OPTIONS":
             return self._options
         before, rest = request.prepath, request.postpath
@@ -108,13 +115,17 @@ def _is_text(path: bytes) -> bool:
     return True
 
 
-class _NotText(Resource):
-    """Refuse a path that no route can be compared with."""
+class _Refuse(Resource):
+    """Refuse what no route can be compared with."""
 
     isLeaf = True
 
+    def __init__(self, explanation: str) -> None:
+        super().__init__()
+        self._explanation = explanation
+
     def render(self, request: Any) -> bytes:
-        return answer_error(request, Invalid("The URL is not UTF-8 text in percent-encoding."))
+        return answer_error(request, Invalid(self._explanation))
 
 
 class _Options(Resource):
