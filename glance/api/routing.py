@@ -22,7 +22,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from glance.api.errors import RETRY_AFTER, render_error, status_of, title_of
 from glance.api.streaming import StreamingRequest
 from glance.domain import correlation
-from glance.domain.errors import GlanceError, Invalid, Unavailable
+from glance.domain.errors import Forbidden, GlanceError, Invalid, Unavailable
 from glance.domain.requestid import request_id
 from glance.identity.authentication import IAuthenticator
 
@@ -31,6 +31,9 @@ _log = Logger()
 _STANDARD_METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"}
 )
+
+#: What a caller who may change nothing may use.
+_LOOKING = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,11 @@ def route(method: str, path: str, *, no_body: bool = False) -> Callable[[H], H]:
 def json_reply(value: Any, status: int = 200, *headers: tuple[str, str]) -> Reply:
     """Answer with a JSON value."""
     return Reply(status, orjson.dumps(value), headers=headers)
+
+
+def media_type(request: StreamingRequest) -> str:
+    """Return the media type of the request's body, without parameters."""
+    return (request.getHeader("Content-Type") or "").partition(";")[0].strip().lower()
 
 
 def read_json(request: StreamingRequest) -> Any:
@@ -143,6 +151,8 @@ class Dispatcher:
                         name, user=context.user_id, project=context.project_id
                     )
                     correlation.begin(request.correlation)
+                if context.read_only and route.method not in _LOOKING:
+                    raise Forbidden("You may look, but not change anything.")
                 reply = await handler(request, context, **parts)
             except CancelledError:
                 raise
@@ -172,7 +182,7 @@ def write_reply(request: StreamingRequest, reply: Reply) -> bytes:
         request.defaultContentType = None
     else:
         headers.setRawHeaders(b"content-type", [reply.content_type.encode()])
-    if reply.status != 204:
+    if reply.status not in (204, 304):
         headers.setRawHeaders(b"content-length", [b"%d" % len(reply.body)])
     for name, value in reply.headers:
         headers.addRawHeader(name.encode(), value.encode())

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.functional.server import Server
+from tests.functional.server import Answer, Server
 from tests.functional.wire import Wire
 
 UNKNOWN = "11111111-2222-4333-8444-555555555555"
@@ -186,6 +186,86 @@ class TestErrors:
     def test_json_nested_beyond_reason(self, server: Server) -> None:
         depth = 100_000
         assert server.request("POST", "/v2/images", b"[" * depth + b"]" * depth).status == 400
+
+
+class TestHeadersThatAreNoText:
+    """Bytes beyond ASCII in a header are the client's business and no error of the service's."""
+
+    def ask(self, server: Server, line: str, *headers: bytes) -> Answer:
+        with Wire(server) as wire:
+            host = [] if any(h.startswith(b"Host") for h in headers) else [b"Host: x"]
+            wire.send(b"\r\n".join([line.encode() + b" HTTP/1.1", *host, *headers, b"", b""]))
+            return wire.answer(line.partition(" ")[0])
+
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [
+            ("/healthcheck", 200),
+            ("/versions", 200),
+            ("/", 300),
+            ("/v2", 302),
+            ("/v2/images?limit=0", 200),
+            ("/v2/images/nope", 404),
+            ("/v2/nonsense", 404),
+            ("/nonsense", 300),
+        ],
+    )
+    def test_accept(self, server: Server, path: str, status: int) -> None:
+        assert self.ask(server, f"GET {path}", b"Accept: \xff\xfe").status == status
+
+    @pytest.mark.parametrize("path", ["/healthcheck", "/versions", "/v2", "/v2/images", "/x"])
+    @pytest.mark.parametrize("host", [b"\xff", b"a b", b"x/y", b'"', b"a@b"])
+    def test_host(self, server: Server, path: str, host: bytes) -> None:
+        assert self.ask(server, f"GET {path}", b"Host: " + host).status == 400
+
+    @pytest.mark.parametrize("host", [b"a..b", b"x" * 100, b"", b"[::1]:80", b"a_b:x", b".", b"%"])
+    def test_odd_hosts_change_nothing(self, server: Server, host: bytes) -> None:
+        assert self.ask(server, "GET /v2/images?limit=0", b"Host: " + host).status == 200
+
+    def test_request_id(self, server: Server) -> None:
+        answer = self.ask(server, "GET /v2/images?limit=0", b"X-Openstack-Request-ID: \xff")
+        assert REQUEST_ID.fullmatch(answer.headers["x-openstack-request-id"])
+
+    def test_too_large_a_body(self, server: Server) -> None:
+        headers = b"Content-Length: 99999999", b"Accept: \xff"
+        assert self.ask(server, "POST /v2/images", *headers).status == 413
+
+    @pytest.mark.parametrize(
+        ("header", "status"),
+        [
+            (b"Range", 416),
+            (b"Content-Range", 416),
+            (b"If-None-Match", 200),
+            (b"If-Range", 200),
+            (b"User-Agent", 200),
+            (b"X-Roles", 200),
+            (b"Cookie", 200),
+        ],
+    )
+    def test_download(self, server: Server, header: bytes, status: int) -> None:
+        path = f"GET /v2/images/{server.image(b'data')}/file"
+        assert self.ask(server, path, header + b": \xff").status == status
+
+    @pytest.mark.parametrize(
+        ("header", "status"),
+        [
+            (b"Content-Type: \xff", 415),
+            (b"X-Openstack-Image-Size: \xff", 400),
+            (b"X-Image-Meta-Store: \xff", 400),
+            (b"Expect: \xff", 204),
+        ],
+    )
+    def test_upload(self, server: Server, header: bytes, status: int) -> None:
+        path = f"PUT /v2/images/{server.create()}/file"
+        octets = b"Content-Type: application/octet-stream"
+        answer = self.ask(server, path, octets, header, b"Content-Length: 0")
+        assert answer.status == status
+
+    @pytest.mark.parametrize("method", ["POST", "PATCH"])
+    def test_media_type_of_json(self, server: Server, method: str) -> None:
+        path = "/v2/images" if method == "POST" else f"/v2/images/{server.create()}"
+        answer = self.ask(server, f"{method} {path}", b"Content-Type: \xff", b"Content-Length: 0")
+        assert answer.status in (400, 415)
 
 
 class TestRequestId:

@@ -65,6 +65,14 @@ class TestWhole:
                 assert answer.headers[name] == whole[name]
             assert wire.answer().json["versions"]
 
+    @pytest.mark.parametrize("name", ["Range", "Content-Range"])
+    def test_head_knows_no_ranges(self, server: Server, image_id: str, name: str) -> None:
+        for asked in ("bytes=0-9", "nonsense"):
+            path = f"/v2/images/{image_id}/file"
+            answer = server.request("HEAD", path, headers={name: asked})
+            assert (answer.status, answer.headers["Content-Length"]) == (200, str(SIZE))
+            assert answer.headers["Content-Range"] is None
+
     def test_one_after_the_other_on_one_connection(
         self, server: Server, image_id: str, data: bytes
     ) -> None:
@@ -166,6 +174,7 @@ class TestConditions:
             answer = server.download(image_id, **{"If-None-Match": tag})
             assert (answer.status, answer.body) == (304, b"")
             assert answer.headers["ETag"] == self.etag(data)
+            assert answer.headers["Content-Length"] is None
 
     def test_connection_goes_on_after_it(self, server: Server, image_id: str, data: bytes) -> None:
         with Wire(server) as wire:
