@@ -11,13 +11,13 @@ import mmap
 from collections.abc import Callable
 
 #: Bytes in one buffer. A multiple of every page and sector size.
-BUFFER_SIZE = 1024 * 1024
+BUFFER_SIZE = 2 * 1024 * 1024
 
 #: Buffers that one transfer may hold at once.
-BUFFERS_PER_TRANSFER = 8
+BUFFERS_PER_TRANSFER = 4
 
 #: Buffers that the transfers of a process may hold in all, not counting the first of each.
-EXTRA_BUFFERS_PER_PROCESS = 128
+EXTRA_BUFFERS_PER_PROCESS = 64
 
 
 class Buffer:
