@@ -5,8 +5,10 @@ resource anything. Here a request that brings image data is dispatched when its 
 complete, and its body arrives as a :class:`~glance.api.body.RequestBody` with back-pressure; every
 other body is kept in memory and may not exceed a limit.
 
-This is the only module that touches what Twisted does not promise to keep: the channel's command,
-path, transfer decoder and flow control. It follows ``twisted.web.http`` of 26.10.
+It touches what Twisted does not promise to keep: the channel's command, path, transfer decoder and
+flow control; it follows ``twisted.web.http`` of 26.10. So do ``glance.api.chunked`` (the decoder's
+states), ``glance.api.sending`` (the transport's buffers) and ``glance.api.healthcheck`` (whether a
+client is still there), and nobody else.
 """
 
 from __future__ import annotations
