@@ -78,14 +78,24 @@ class Supervisor(Service):
 
     def _spawn(self, number: int) -> None:
         worker = Worker(self, number, self._reactor.seconds())
-        process = self._reactor.spawnProcess(
-            worker,
-            self._command[0],
-            self._command,
-            env=dict(os.environ),
-            # Never written to: it ends when we do.
-            childFDs={0: 0, 1: 1, 2: 2, LISTENER_FD: self._listener.fileno(), PARENT_FD: "w"},
-        )
+        try:
+            process = self._reactor.spawnProcess(
+                worker,
+                self._command[0],
+                self._command,
+                env=dict(os.environ),
+                # Never written to: it ends when we do.
+                childFDs={0: 0, 1: 1, 2: 2, LISTENER_FD: self._listener.fileno(), PARENT_FD: "w"},
+            )
+        except Exception as error:
+            # Mostly a want of memory or processes, which passes.
+            self._log.error(
+                "Worker {number} could not be started: {error}; trying again in {pause:.1f} s",
+                number=number,
+                error=error,
+                pause=self._spawn_later(number, young=True),
+            )
+            return
         self._workers[worker] = process
         # Once it has ended, the process object has forgotten its number.
         worker.pid = process.pid
@@ -96,25 +106,30 @@ class Supervisor(Service):
         del self._workers[worker]
         if not self.running:
             return
-        if self._reactor.seconds() - worker.born < YOUNG:
-            self._young_deaths += 1
-        else:
-            self._young_deaths = 0
-        pause = min(LONGEST_PAUSE, 0.1 * 2**self._young_deaths) if self._young_deaths else 0.0
+        young = self._reactor.seconds() - worker.born < YOUNG
         self._log.error(
             "Worker {number}, process {pid}, ended {how}; starting another in {pause:.1f} s",
             number=worker.number,
             pid=worker.pid,
             how="by itself" if reason.check(ProcessDone) else f"badly: {reason.value}",
-            pause=pause,
+            pause=self._spawn_later(worker.number, young),
         )
+
+    def _spawn_later(self, number: int, young: bool) -> float:
+        """Start a worker after a pause; return its length.
+
+        :param young: whether the one before died young, or was not even born.
+        """
+        self._young_deaths = self._young_deaths + 1 if young else 0
+        pause = min(LONGEST_PAUSE, 0.1 * 2 ** min(self._young_deaths, 16)) if young else 0.0
 
         def respawn() -> None:
             self._calls.discard(call)
-            self._spawn(worker.number)
+            self._spawn(number)
 
         call = self._reactor.callLater(pause, respawn)
         self._calls.add(call)
+        return pause
 
     def stopService(self) -> Deferred[Any]:
         """End every worker, and wait until they have."""

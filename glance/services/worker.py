@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    # A terminal sends it to parent and children alike, and it is the parent that ends its children.
+    # What follows takes long enough to be interrupted.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
 import contextlib
 import os
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
@@ -20,12 +28,12 @@ from glance.services.supervisor import LISTENER_FD, PARENT_FD
 
 
 class _ParentWatch(FileDescriptor):
-    """End this process when its parent has ended."""
+    """Notice when the parent has ended."""
 
-    def __init__(self, reactor: Any, descriptor: int) -> None:
+    def __init__(self, reactor: Any, descriptor: int, ended: Callable[[], None]) -> None:
         super().__init__(reactor)
         self._descriptor = descriptor
-        self._stop = reactor.stop
+        self._tell = ended
 
     def fileno(self) -> int:
         return self._descriptor
@@ -41,9 +49,7 @@ class _ParentWatch(FileDescriptor):
 
     def _ended(self) -> None:
         self.reactor.removeReader(self)
-        # We may be on our way out already.
-        with contextlib.suppress(ReactorNotRunning):
-            self._stop()
+        self._tell()
 
 
 def main(argv: list[str]) -> int:
@@ -66,12 +72,21 @@ def serve(argv: list[str]) -> int:
     """
     loaded = load("glance-api", argv)
     start_logging(loaded.conf, "glance-api", under_twistd=False)
-    from twisted.internet import reactor
+    from twisted.internet import reactor as installed
 
+    reactor: Any = installed
     listener = socket.socket(fileno=LISTENER_FD)
     service = ApiService(loaded, reactor, listener)
     os.set_blocking(PARENT_FD, False)
-    reactor.addReader(_ParentWatch(reactor, PARENT_FD))
+
+    def end() -> None:
+        # We may be on our way out already.
+        with contextlib.suppress(ReactorNotRunning):
+            reactor.stop()
+
+    reactor.addReader(_ParentWatch(reactor, PARENT_FD, end))
+    # It may come twice, from our parent and from a service manager that sends it to all.
+    reactor.callWhenRunning(signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(end))
     reactor.callWhenRunning(service.startService)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()

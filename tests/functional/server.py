@@ -61,6 +61,7 @@ class Server:
     :param settings: options of ``[DEFAULT]``.
     :param arguments: more of the command line.
     :param room: bytes of a small file system of its own that it keeps things in.
+    :param own_group: make it the leader of a group of processes, as a shell does.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Server:
         settings: Mapping[str, object] | None = None,
         arguments: tuple[str, ...] = (),
         room: int | None = None,
+        own_group: bool = False,
     ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="glance-test-"))
         self.state = self.home / "state"
@@ -76,6 +78,7 @@ class Server:
         self.port = 0
         self._arguments = arguments
         self._room = room
+        self._own_group = own_group
         # Recovery is to come round while a test waits for it.
         values = {"transfer_heartbeat_interval": 1, "transfer_stale_time": 5, **(settings or {})}
         self._env = {
@@ -121,6 +124,7 @@ class Server:
                 env=self._env,
                 cwd=self.home,
                 text=True,
+                process_group=0 if self._own_group else None,
             )
         self.port = int(self._await(_SERVES)[1])
         connection = self.connection()
@@ -163,14 +167,24 @@ class Server:
         """End the process as an operator does; return its exit code."""
         return self._end(signal.SIGTERM)
 
+    def stop_all(self, number: signal.Signals) -> int:
+        """Send a signal to the process and its workers alike; return its exit code."""
+        assert self._own_group
+        os.killpg(self.pid, number)
+        return self._wait(number)
+
     def kill(self) -> None:
         """End the process as a crash does."""
         self._end(signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> int:
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self._wait(number)
+
+    def _wait(self, number: signal.Signals) -> int:
         process, self._process = self._process, None
         assert process is not None
-        process.send_signal(number)
         try:
             return process.wait(PATIENCE)
         except subprocess.TimeoutExpired:

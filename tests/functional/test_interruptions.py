@@ -1,9 +1,12 @@
 """Processes that die and disks that fill in the middle of an upload: no operator's hand needed."""
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -11,6 +14,7 @@ from tests.functional.server import OCTETS, Server, eventually
 from tests.functional.wire import MIB, Wire, begun, data_of
 
 ROOM = 32 * MIB
+JSON_HEAD = ("Content-Type: application/json", "Content-Length: 2")
 
 
 def check_usable(server: Server, image_id: str) -> None:
@@ -88,6 +92,33 @@ class TestProcesses:
         workers = eventually(lambda: len(server.workers()) == 2 and server.workers(), "workers")
         assert server.stop() == 0
         assert not [pid for pid in workers if server.alive(pid)]
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_all_told_to_end_at_once(self, workers: int, number: signal.Signals) -> None:
+        """As by Ctrl-C at a terminal, and by service managers."""
+        with Server(arguments=("--workers", str(workers)), own_group=True) as server:
+            eventually(lambda: len(server.workers()) == workers, "workers")
+            assert server.stop_all(number) == 0
+            assert server.trouble() == []
+            assert not {"CRITICAL", "ERROR", "KeyboardInterrupt"} & set(server.log_text().split())
+
+    def test_catalogue_locked_by_another_process(self, fresh_server: Server) -> None:
+        """What waits for a SQLite file keeps nobody from reading, nor the service from ending."""
+        server = fresh_server
+        image_id = server.create()
+        other = sqlite3.connect(server.state / "glance.sqlite", isolation_level=None)
+        with contextlib.closing(other), ExitStack() as waiting:
+            other.execute("BEGIN IMMEDIATE")
+            for _ in range(10):
+                wire = waiting.enter_context(Wire(server))
+                wire.head("POST", "/v2/images", *JSON_HEAD)
+                wire.send(b"{}")
+            assert server.status(image_id) == "queued"
+            assert server.stop() == 0
+            other.execute("ROLLBACK")
+        server.start()
+        assert server.status(image_id) == "queued"
 
 
 @pytest.fixture(scope="module")
