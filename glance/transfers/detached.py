@@ -9,6 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from glance.domain.errors import GlanceError
+
 T = TypeVar("T")
 _log = Logger()
 
@@ -17,7 +19,8 @@ def detached(work: Coroutine[Any, Any, T]) -> Deferred[T]:
     """Start work that cancelling does not reach.
 
     Cancelling the returned Deferred (as happens when a client goes away) lets go of the result; the
-    work itself runs to its end, and a failure that nobody waits for any more is logged.
+    work itself runs to its end, and a failure that nobody waits for any more is logged: in one line
+    where it is one of those that a request is answered with.
 
     :returns: a Deferred of the work's result.
     """
@@ -33,8 +36,15 @@ def detached(work: Coroutine[Any, Any, T]) -> Deferred[T]:
         if not abandoned:
             waiting.callback(result)
         elif isinstance(result, Failure):
-            _log.info("Work for a client that went away: {error}", error=result.value)
+            _note(result)
 
     waiting = Deferred(let_go)
     ensureDeferred(work).addBoth(done)
     return waiting
+
+
+def _note(failure: Failure) -> None:
+    if failure.check(GlanceError):
+        _log.warn("Work for a client that went away: {error}", error=failure.value)
+    else:
+        _log.failure("Work for a client that went away", failure)
