@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -108,8 +107,7 @@ class Stores:
                     )
                 seen[path] = store_id
 
-    @inlineCallbacks
-    def start(self) -> Generator[Deferred[Any], Any, None]:
+    def start(self) -> Deferred[Any]:
         """Start every store; one that cannot be started stays, without writing."""
 
         def note(failure: Failure, store_id: str) -> None:
@@ -120,15 +118,14 @@ class Stores:
                 error=failure.getErrorMessage(),
             )
 
-        yield gatherResults(
+        return gatherResults(
             [s.start().addErrback(note, s.store_id) for s in self._stores.values()],
             consumeErrors=True,
         )
 
-    @inlineCallbacks
-    def stop(self) -> Generator[Deferred[Any], Any, None]:
+    def stop(self) -> Deferred[Any]:
         """Stop every store."""
-        yield gatherResults([s.stop() for s in self._stores.values()], consumeErrors=True)
+        return gatherResults([s.stop() for s in self._stores.values()], consumeErrors=True)
 
     @property
     def default(self) -> Any:
@@ -168,15 +165,13 @@ class Stores:
                     return store
         raise UnknownStore("No configured store holds the image's data.")
 
-    @inlineCallbacks
-    def sweep(self) -> Generator[Deferred[Any], Any, int]:
+    def sweep(self) -> Deferred[int]:
         """Remove what dead writers left in any store; return how many leftovers went."""
 
         def note(failure: Failure, store_id: str) -> int:
             _log.failure("Sweeping store {store}", failure, store=store_id)
             return 0
 
-        counts = yield gatherResults(
-            [s.sweep().addErrback(note, s.store_id) for s in self._stores.values()]
-        )
-        return sum(counts)
+        swept = [s.sweep().addErrback(note, s.store_id) for s in self._stores.values()]
+        counts: Deferred[list[int]] = gatherResults(swept)
+        return counts.addCallback(sum)
