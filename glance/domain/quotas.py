@@ -42,33 +42,6 @@ class Quotas:
         """
         _check("tags", count, self.image_tag_quota)
 
-    def check_members(self, count: int) -> None:
-        """Check the number of members that an image would have.
-
-        :param count: how many.
-        :raises LimitExceeded: they are too many.
-        """
-        _check("members", count, self.image_member_quota)
-
-    def check_locations(self, count: int) -> None:
-        """Check the number of locations that an image would have.
-
-        :param count: how many.
-        :raises LimitExceeded: they are too many.
-        """
-        _check("locations", count, self.image_location_quota)
-
-    def check_size(self, size: int) -> None:
-        """Check the size of an image's data.
-
-        :param size: bytes, declared or counted so far.
-        :raises LimitExceeded: they are too many.
-        """
-        if 0 <= self.image_size_cap < size:
-            raise LimitExceeded(
-                f"The image's data is larger than the {self.image_size_cap} bytes allowed."
-            )
-
 
 def _check(what: str, count: int, quota: int) -> None:
     if 0 <= quota < count:
