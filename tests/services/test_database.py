@@ -157,3 +157,21 @@ def test_a_server_that_is_not_there(scheme: str) -> None:
         assert isinstance(error, Unavailable)
         assert "secret" not in error.message
     crowd.results(crowd.database.stop())
+
+
+def test_a_table_that_is_changed_meanwhile(crowd: Crowd, engine: Engine) -> None:
+    """PostgreSQL refuses statements that it prepared before, on each connection until it ends."""
+
+    def thd_all(connection: Connection) -> list[Any]:
+        return [tuple(row) for row in connection.execute(text("SELECT * FROM t"))]
+
+    crowd.results(crowd.database.runInteraction(thd_add, 1))
+    for run in (crowd.database.runReading, crowd.database.runInteraction):
+        for kind in ("BIGINT", "INTEGER"):
+            # Enough for every thread's connection to have prepared it.
+            crowd.results(*[run(thd_all) for _ in range(THREADS * 12)])
+            change = "ALTER COLUMN n TYPE" if engine.dialect.name == "postgresql" else "MODIFY n"
+            with engine.connect() as connection:
+                connection.exec_driver_sql(f"ALTER TABLE t {change} {kind}")
+            answers = crowd.results(*[run(thd_all) for _ in range(THREADS * 2)])
+            assert answers == [[(1,)]] * THREADS * 2
