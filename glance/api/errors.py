@@ -65,7 +65,7 @@ def render_error(status: int, explanation: str, accept: str) -> tuple[str, bytes
         heading = html.escape(f"{status} {title}")
         page = (
             f"<html>\n <head>\n  <title>{heading}</title>\n </head>\n <body>\n"
-            f"  <h1>{heading}</h1>\n  {html.escape(explanation)}<br /><br />\n\n\n"
+            f"  <h1>{heading}</h1>\n  {html.escape(explanation, quote=False)}<br /><br />\n\n\n"
             " </body>\n</html>"
         )
         return "text/html; charset=UTF-8", page.encode()

@@ -15,6 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from glance.domain.correlation import carried
 from glance.domain.errors import ConfigError
 
 #: The algorithm of the image's ``checksum`` field.
@@ -53,7 +54,7 @@ class Lane:
         """Queue a job; the Deferred gets its result."""
         done: Deferred[Any] = Deferred()
         with self._lock:
-            self._jobs.append((job, done))
+            self._jobs.append((carried(job), done))
             if self._running:
                 return done
             self._running = True

@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from glance.db import images, leases
 from glance.db.leases import Lease
 from glance.db.txdbapi import Database
-from glance.domain.errors import NotFound
+from glance.domain.errors import GlanceError, NotFound
 from glance.domain.viewer import Viewer
 from glance.stores.errors import DataNotFound, UnknownStore
 from glance.stores.registry import Stores
@@ -113,8 +113,10 @@ class Recovery(Service):
 
         def over(result: Any) -> None:
             del self._under_way[name]
-            if isinstance(result, Failure):
-                # Whatever it was, a later look tries again.
+            # Whatever it was, a later look tries again.
+            if isinstance(result, Failure) and result.check(GlanceError):
+                self._log.warn("Interrupted work ({name}): {error}", name=name, error=result.value)
+            elif isinstance(result, Failure):
                 self._log.failure("Interrupted work ({name})", result, name=name)
             done.callback(None)
 

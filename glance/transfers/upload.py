@@ -166,7 +166,13 @@ class Uploader:
             await self._stream(source, pipeline, order.size)
             virtual_size = None if inspector is None else await inspector.finish()
             stored: StoredData = await writer.commit()
-        except BaseException:
+        except BaseException as error:
+            self._log.warn(
+                "Image {id}: upload broken off after {count} bytes: {error}",
+                id=image.id,
+                count=progress.bytes_done,
+                error=error,
+            )
             if writer is not None:
                 await self._abort(writer)
             await self._requeue(image, lease)

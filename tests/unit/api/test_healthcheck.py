@@ -1,5 +1,7 @@
 """Load balancers always get an answer."""
 
+import tempfile
+
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -29,9 +31,7 @@ class TestHealthcheck(SynchronousTestCase):
         return head, body
 
     def disabled(self):
-        path = self.mktemp()
-        open(path, "w").close()
-        return (path,)
+        return (self.enterContext(tempfile.NamedTemporaryFile()).name,)
 
     def test_well(self):
         head, body = self.ask(paths=("/nonexistent/file",))
