@@ -23,6 +23,10 @@ _MYSQL_LOST = {
     1040, 1047, 1053, 1203, 1226, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2055, 4031,
 }  # fmt: skip
 
+#: PostgreSQL: disk full, input or output error. MariaDB and MySQL: disk full, table full.
+_PG_OUT_OF_ORDER = {"53100", "58030"}
+_MYSQL_OUT_OF_ORDER = {1021, 1114}
+
 #: MariaDB and MySQL: a text beyond the column's character set, where it is compared.
 _MYSQL_REFUSED = {1267}
 
@@ -68,6 +72,16 @@ def classify(error: DBAPIError) -> str | None:
 def is_refusal(error: DBAPIError) -> bool:
     """Tell whether a database refuses a value that it cannot hold or compare."""
     return isinstance(error, DataError) or _number(error) in _MYSQL_REFUSED
+
+
+def is_out_of_order(error: DBAPIError) -> bool:
+    """Tell whether a database cannot write: its disk is full, broken, or not ours to write to."""
+    name = getattr(error.orig, "sqlite_errorname", "")
+    return (
+        name.startswith(("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN"))
+        or getattr(error.orig, "sqlstate", None) in _PG_OUT_OF_ORDER
+        or _number(error) in _MYSQL_OUT_OF_ORDER
+    )
 
 
 def _has_stale_plan(original: Any) -> bool:

@@ -23,7 +23,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from glance.db.breakage import Broken, classify, is_refusal
+from glance.db.breakage import Broken, classify, is_out_of_order, is_refusal
 from glance.db.engine import reason
 from glance.db.threads import Threads, Turns
 from glance.domain.correlation import carried
@@ -248,6 +248,11 @@ class Database:
                 "A value is longer or larger than the catalogue's database can hold, or has a "
                 "character that it cannot; shorten or change it."
             ) from error
+        if is_out_of_order(error):
+            self._log.error(
+                "The database cannot be written to: {reason}", reason=reason(error, self.engine)
+            )
+            raise Unavailable("The image catalogue's database cannot be written to.") from error
         raise error
 
 

@@ -84,9 +84,11 @@ def test_whatever_lease_an_image_has_can_be_ended(catalogue: Catalogue) -> None:
 def test_beating_keeps_and_tells_what_is_lost(catalogue: Catalogue) -> None:
     first, second = take(catalogue, "1"), take(catalogue, "2")
     age(catalogue, 100)
-    assert catalogue.run(leases.thd_beat, {first: 2**62, "gone": 5}) == {"gone"}
+    assert catalogue.run(
+        leases.thd_beat, {first: (leases.UPLOAD, 2**62), "gone": (leases.UPLOAD, 5)}
+    ) == {"gone"}
     # Twice within the clock's precision is still two beats.
-    assert catalogue.run(leases.thd_beat, {first: 2**62}) == set()
+    assert catalogue.run(leases.thd_beat, {first: (leases.UPLOAD, 2**62)}) == set()
     assert catalogue.run(leases.thd_beat, {}) == set()
     beaten, still = everything(catalogue)
     assert (beaten.id, still.id) == (first, second)
@@ -100,9 +102,9 @@ def test_taking_over_what_no_longer_beats(catalogue: Catalogue) -> None:
     age(catalogue, 100)
     listed = everything(catalogue)
     assert {lease.id for lease in listed} == {beating, dead}
-    catalogue.run(leases.thd_beat, {beating: 1})
+    catalogue.run(leases.thd_beat, {beating: (leases.UPLOAD, 1)})
     ended = catalogue.run(leases.thd_end_unrenewed, listed)
     assert [lease.id for lease in ended] == [dead]
     assert catalogue.run(leases.thd_end_unrenewed, listed) == []
     assert take(catalogue, "2", worker="successor") is not None
-    assert catalogue.run(leases.thd_beat, {dead: 1}) == {dead}
+    assert catalogue.run(leases.thd_beat, {dead: (leases.UPLOAD, 1)}) == {dead}

@@ -21,7 +21,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from glance.db import txdbapi
-from glance.db.breakage import classify
+from glance.db.breakage import classify, is_out_of_order
 from glance.db.engine import make_engine
 from glance.db.threads import Threads, Turns
 from glance.db.txdbapi import Database, Retry
@@ -120,6 +120,24 @@ LOST = wrapped(pymysql.err.OperationalError(2013, "Lost connection to secret dur
 )
 def test_classify(original: Exception, kind: str | None) -> None:
     assert classify(wrapped(original)) == kind
+
+
+@pytest.mark.parametrize(
+    ("original", "expected"),
+    [
+        (sqlite_error("SQLITE_FULL"), True),
+        (sqlite_error("SQLITE_READONLY"), True),
+        (sqlite_error("SQLITE_READONLY_DIRECTORY"), True),
+        (sqlite_error("SQLITE_IOERR_WRITE"), True),
+        (sqlite_error("SQLITE_ERROR"), False),
+        (postgresql_error("53100"), True),
+        (postgresql_error("42P01"), False),
+        (pymysql.err.OperationalError(1021, "Disk full"), True),
+        (pymysql.err.OperationalError(1045, "Access denied"), False),
+    ],
+)
+def test_is_out_of_order(original: Exception, expected: bool) -> None:
+    assert is_out_of_order(wrapped(original)) is expected
 
 
 def test_a_connection_that_sqlalchemy_gave_up_is_lost() -> None:
