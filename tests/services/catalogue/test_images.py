@@ -261,6 +261,7 @@ def test_properties_are_added_changed_removed_and_taken_up_again(catalogue: Cata
     assert {name: rows[name]["id"] for name in ids} == ids
     assert rows["a"]["deleted_at"] is None
     assert rows["a"]["created_at"] == LONG_AGO
+    assert all(row["updated_at"] > LONG_AGO for row in rows.values())
 
 
 def test_property_of_the_import_lock_is_left_alone(catalogue: Catalogue) -> None:
@@ -308,7 +309,11 @@ def test_tags(catalogue: Catalogue) -> None:
     assert [(row["value"], row["deleted"]) for row in rows] == [
         ("a", True), ("b", True), ("c", False), ("a", False),
     ]  # fmt: skip
-    assert all((row["deleted_at"] is not None) == row["deleted"] for row in rows)
+    for row in rows:
+        if row["deleted"]:
+            assert row["updated_at"] == row["deleted_at"] > LONG_AGO
+        else:
+            assert row["deleted_at"] is None
 
 
 @pytest.mark.parametrize("change", ["add", "remove"])
@@ -450,17 +455,15 @@ def test_rows_are_filled_as_other_software_expects(catalogue: Catalogue) -> None
 def test_many_images_are_filled_at_once(catalogue: Catalogue) -> None:
     made = [catalogue.add(tags=[f"t{n}"], properties={"n": str(n)}) for n in range(3)]
     # Numbers of images for which statements are shared, and for which they are not.
-    for count in (1, 2, 3, 31, 33, 70, 1000, 5000):
-        found = [
-            replace(made[n % 3], id=made[n].id if n < 3 else f"none{n}", tags=[], properties={})
-            for n in range(count)
-        ]
-        catalogue.read(thd_fill, found)
-        assert [image.tags for image in found[:3]] == [["t0"], ["t1"], ["t2"]][:count]
-        assert [image.properties for image in found[:3]] == [
-            {"n": str(n)} for n in range(min(3, count))
-        ]
-        assert not any(image.tags or image.properties for image in found[3:])
+    for count in (1, 2, 3, 31, 32, 33, 65, 1024, 1025, 11000):
+        for real in (made[:count], made[:count][::-1]):
+            found = [replace(image, tags=[], properties={}) for image in real]
+            others = [Image(f"none{n}") for n in range(count - len(found))]
+            # What there is comes first once, and last once.
+            catalogue.read(thd_fill, found + others if real[0] is made[0] else others + found)
+            assert [image.tags for image in found] == [image.tags for image in real]
+            assert [image.properties for image in found] == [image.properties for image in real]
+            assert not any(image.tags or image.properties for image in others)
     assert catalogue.read(thd_fill, []) is None
 
 
