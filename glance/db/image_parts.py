@@ -6,6 +6,7 @@ trip to the database. Functions named ``thd_…`` block and run in a thread.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
@@ -30,8 +31,11 @@ from glance.domain.image import Image, Location
 
 _PROPERTY, _TAG, _LOCATION = 0, 1, 2
 
-#: The most images whose belongings are read in one statement: SQLite allows 32,766 parameters.
-_MOST_FILLED = 1024
+#: Numbers of images for which there is a statement: one for every number would be compiled anew
+#: too often. SQLite allows 32,766 parameters, three for each image.
+_LENGTHS = (
+    *range(1, 33), 40, 50, 65, 80, 100, 125, 160, 200, 250, 320, 400, 500, 640, 800, 1000,
+)  # fmt: skip
 
 _read_json: Callable[[str, Any], Any] = Json().process_result_value
 
@@ -66,10 +70,10 @@ def _parts_of(count: int) -> Prepared:
 
 def thd_fill(connection: Connection, found: list[Image]) -> None:
     """Read properties, tags and locations of images, of a thousand in one statement."""
-    for start in range(0, len(found), _MOST_FILLED):
-        part = found[start : start + _MOST_FILLED]
-        # A statement for every length would be compiled anew too often: the last id fills it up.
-        length = len(part) if len(part) <= 32 else 1 << (len(part) - 1).bit_length()
+    for start in range(0, len(found), _LENGTHS[-1]):
+        part = found[start : start + _LENGTHS[-1]]
+        length = _LENGTHS[bisect_left(_LENGTHS, len(part))]
+        # The last id fills up what is left.
         ids = [image.id for image in part] + [part[-1].id] * (length - len(part))
         names = {f"i{n}": image_id for n, image_id in enumerate(ids)}
         rows = _parts_of(length).thd_rows(connection, names)
