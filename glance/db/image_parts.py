@@ -7,20 +7,22 @@ trip to the database. Functions named ``thd_…`` block and run in a thread.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     Connection,
+    Integer,
+    Select,
     String,
     Text,
     bindparam,
-    cast,
     false,
-    literal,
+    literal_column,
     null,
     select,
+    type_coerce,
     union_all,
 )
 
@@ -29,7 +31,9 @@ from glance.db.prepared import Prepared, among
 from glance.db.tables import image_locations, image_properties, image_tags
 from glance.domain.image import Image, Location
 
-_PROPERTY, _TAG, _LOCATION = 0, 1, 2
+#: The kinds of rows, in words of SQL and as they are read.
+IMAGE, _PROPERTY, _TAG, _LOCATION = (literal_column(str(kind), Integer) for kind in range(4))
+IS_IMAGE, _IS_PROPERTY, _IS_TAG, _IS_LOCATION = range(4)
 
 #: Numbers of images for which there is a statement: one for every number would be compiled anew
 #: too often. SQLite allows 32,766 parameters, three for each image.
@@ -40,32 +44,33 @@ _LENGTHS = (
 _read_json: Callable[[str, Any], Any] = Json().process_result_value
 
 
-def parts_of(condition: Callable[[Any], Any]) -> Any:
-    """Select all that belongs to some images: (image, kind, a, b, c, d).
+def parts_of(
+    condition: Callable[[Any], Any], before: Callable[[Any], Sequence[Any]]
+) -> list[Select[Any]]:
+    """Select all that belongs to some images: kind, a, b, c, d, for :func:`add_parts`.
 
     :param condition: says of a table's columns which images are meant.
+    :param before: what to select of a table's columns in front of that.
     """
     p, t, loc = image_properties.c, image_tags.c, image_locations.c
-    nothing = cast(null(), Text)
-    return union_all(
-        select(
-            p.image_id, literal(_PROPERTY).label("kind"), p.name.label("a"), p.value.label("b"),
-            nothing.label("c"), p.id.label("d"),
-        ).where(condition(p), p.deleted == false()),
-        select(t.image_id, literal(_TAG), t.value, nothing, nothing, t.id).where(
-            condition(t), t.deleted == false()
-        ),
-        select(
-            loc.image_id, literal(_LOCATION), loc.status, loc.value,
-            cast(loc.meta_data, Text), loc.id,
-        ).where(condition(loc), loc.deleted == false()),
-    )  # fmt: skip
+    metadata = type_coerce(loc.meta_data, Text)
+    parts = (
+        (p, _PROPERTY, (p.name, p.value, null(), p.id)),
+        (t, _TAG, (t.value, null(), null(), t.id)),
+        (loc, _LOCATION, (loc.status, loc.value, metadata, loc.id)),
+    )
+    return [
+        select(*before(c), kind, *values).where(condition(c), c.deleted == false())
+        for c, kind, values in parts
+    ]
 
 
 @lru_cache(maxsize=64)
 def _parts_of(count: int) -> Prepared:
     names = [bindparam(f"i{n}", type_=String) for n in range(count)]
-    return Prepared(parts_of(lambda c: among(c.image_id, names)))
+    return Prepared(
+        union_all(*parts_of(lambda c: among(c.image_id, names), lambda c: [c.image_id]))
+    )
 
 
 def thd_fill(connection: Connection, found: list[Image]) -> None:
@@ -84,15 +89,15 @@ def add_parts(by_id: dict[str, Image], rows: Iterable[tuple[Any, ...]]) -> None:
     """Give images what belongs to them.
 
     :param by_id: the images.
-    :param rows: what :func:`parts_of` selects.
+    :param rows: an image's id and what :func:`parts_of` selects.
     """
     locations: list[tuple[int, str, Location]] = []
     for image_id, kind, a, b, c, d in rows:
-        if kind == _PROPERTY:
+        if kind == _IS_PROPERTY:
             by_id[image_id].properties[a] = b
-        elif kind == _TAG:
+        elif kind == _IS_TAG:
             by_id[image_id].tags.append(a)
-        elif kind == _LOCATION:
+        elif kind == _IS_LOCATION:
             metadata = c and _read_json(c, None)
             locations.append((d, image_id, Location(b, metadata or {}, a, d)))
     for _, image_id, location in sorted(locations, key=lambda entry: entry[0]):

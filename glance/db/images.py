@@ -23,17 +23,18 @@ from sqlalchemy import (
     case,
     false,
     insert,
+    null,
     or_,
-    outerjoin,
     select,
     true,
     type_coerce,
+    union_all,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 
 from glance.db.columns import utcnow
-from glance.db.image_parts import add_parts, parts_of
+from glance.db.image_parts import IMAGE, IS_IMAGE, add_parts, parts_of
 from glance.db.prepared import Prepared, among
 from glance.db.tables import (
     image_locations,
@@ -73,8 +74,6 @@ COLUMNS = [
 #: Properties that only the import lock may touch; an ordinary save leaves them alone.
 ATOMIC_PROPERTIES = frozenset({"os_glance_import_task"})
 
-_own = parts_of(lambda c: c.image_id == bindparam("image_id")).subquery()
-
 _visible_to_project = or_(
     among(images.c.visibility, (PUBLIC, COMMUNITY)),
     images.c.owner == bindparam("project_id"),
@@ -89,15 +88,23 @@ _visible_to_project = or_(
         ),
     ),
 )
-#: An image's columns, again in each row of what belongs to it: one statement is all that it takes.
-_one = (
-    select(*COLUMNS, _own.c.kind, _own.c.a, _own.c.b, _own.c.c, _own.c.d)
-    .select_from(outerjoin(images, _own, _own.c.image_id == images.c.id))
-    .where(images.c.id == bindparam("image_id"), images.c.deleted == false())
-)
+
+
+def _one(*conditions: Any) -> Prepared:
+    """Read an image, and in further rows what belongs to it: one statement is all that it takes.
+
+    As a join it would repeat the image in every row, and MariaDB would write a file on the way.
+    """
+    of = bindparam("image_id", type_=String)
+    row = select(*COLUMNS, IMAGE, null(), null(), null(), null()).where(
+        images.c.id == of, images.c.deleted == false(), *conditions
+    )
+    nothing = [null()] * len(FIELDS)
+    return Prepared(union_all(row, *parts_of(lambda c: c.image_id == of, lambda c: nothing)))
+
 
 #: Statements that read one image, by whether the viewer is an administrator.
-_ONE = {True: Prepared(_one), False: Prepared(_one.where(_visible_to_project))}
+_ONE = {True: _one(), False: _one(_visible_to_project)}
 
 _LOCK = Prepared(
     select(images.c.id)
@@ -125,11 +132,12 @@ def thd_get(connection: Connection, image_id: str, viewer: Viewer, *, lock: bool
         # A statement that has waited for a lock shows what belongs to the image as it was before.
         _LOCK.thd_rows(connection, values)
     rows = _ONE[viewer.is_admin].thd_rows(connection, values)
-    if not rows:
-        raise missing(image_id)
-    image = Image(*rows[0][: len(FIELDS)])
-    add_parts({image.id: image}, [(image.id, *row[len(FIELDS) :]) for row in rows])
-    return image
+    for row in rows:
+        if row[len(FIELDS)] == IS_IMAGE:
+            image = Image(*row[: len(FIELDS)])
+            add_parts({image.id: image}, [(image.id, *row[len(FIELDS) :]) for row in rows])
+            return image
+    raise missing(image_id)
 
 
 def thd_insert(connection: Connection, image: Image) -> Image:
