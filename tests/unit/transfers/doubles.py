@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import shutil
 import tempfile
@@ -62,6 +63,7 @@ class InlineThreads:
 @functools.cache
 def _template() -> Path:
     place = Path(tempfile.mkdtemp(prefix="glance-catalogue-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
     engine = make_engine(f"sqlite:///{place}/catalogue", sqlite_synchronous=False)
     schema.thd_sync(engine)
     with engine.connect() as connection:
