@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from glance.cmd.common import run
 from glance.config import Loaded, load
-from glance.domain.errors import ConfigError, GlanceError
+from glance.domain.errors import GlanceError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -129,22 +129,11 @@ def make_engine_of(loaded: Loaded) -> Engine:
 
     :raises ConfigError: it cannot be made.
     """
-    from glance.db.engine import make_engine
+    from glance.db.engine import make_configured_engine
 
     if loaded.embedded:
-        try:
-            loaded.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(
-                f"The state directory {loaded.state_dir} cannot be made: {error.strerror}. "
-                "Choose another with --state-dir."
-            ) from None
-    options = loaded.conf.database
-    return make_engine(
-        options.connection,
-        sqlite_synchronous=options.sqlite_synchronous,
-        mysql_sql_mode=options.mysql_sql_mode,
-    )
+        loaded.thd_make_state_dir()
+    return make_configured_engine(loaded.conf.database)
 
 
 def say(line: str) -> None:

@@ -51,6 +51,19 @@ class Loaded:
     warnings: tuple[str, ...] = ()
     _values: _Values | None = field(default=None, repr=False, compare=False)
 
+    def thd_make_state_dir(self) -> None:
+        """Make the state directory of the embedded default.
+
+        :raises ConfigError: it cannot be made.
+        """
+        try:
+            self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"The state directory {self.state_dir} cannot be made: {error.strerror}. "
+                "Choose another with --state-dir."
+            ) from None
+
     def add_section(self, group: str, opts: Sequence[cfg.Opt]) -> None:
         """Declare a section that came to light after loading, such as a store's, and check it.
 

@@ -121,6 +121,19 @@ def make_engine(
     return engine
 
 
+def make_configured_engine(options: Any) -> Engine:
+    """Make the engine of the configuration.
+
+    :param options: the group ``[database]``.
+    :raises ConfigError: as :func:`make_engine` does.
+    """
+    return make_engine(
+        options.connection,
+        sqlite_synchronous=options.sqlite_synchronous,
+        mysql_sql_mode=options.mysql_sql_mode,
+    )
+
+
 def _set_up_sqlite(engine: Engine, synchronous: bool) -> None:
     level = "FULL" if synchronous else "OFF"
 

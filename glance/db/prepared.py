@@ -8,11 +8,13 @@ leaves to each run what only the driver can do.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from operator import attrgetter, methodcaller
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Dialect, false, literal
 from sqlalchemy.exc import DBAPIError
 
+T = TypeVar("T")
 Row = tuple[Any, ...]
 
 
@@ -82,17 +84,7 @@ class Prepared:
         :raises DBAPIError: whatever the database says, as SQLAlchemy would wrap it.
         """
         form = self._form(connection)
-        parameters = form.parameters(values)
-        raw: Any = connection.connection
-        try:
-            cursor = raw.cursor()
-            try:
-                cursor.execute(form.sql, parameters)
-                rows = cursor.fetchall()
-            finally:
-                cursor.close()
-        except connection.dialect.loaded_dbapi.Error as error:
-            raise _wrapped(error, connection.dialect, raw, form) from error
+        rows = _thd_execute(connection, form, values, _fetch)
         if form.processors is None:
             return list(rows)
         return [
@@ -110,19 +102,7 @@ class Prepared:
 
         Parameters and errors are those of :meth:`thd_rows`.
         """
-        form = self._form(connection)
-        parameters = form.parameters(values)
-        raw: Any = connection.connection
-        try:
-            cursor = raw.cursor()
-            try:
-                cursor.execute(form.sql, parameters)
-                count: int = cursor.rowcount
-            finally:
-                cursor.close()
-        except connection.dialect.loaded_dbapi.Error as error:
-            raise _wrapped(error, connection.dialect, raw, form) from error
-        return count
+        return _thd_execute(connection, self._form(connection), values, _count)
 
     def _form(self, connection: Connection) -> _Form:
         form = self._forms.get(connection.dialect.name)
@@ -143,3 +123,24 @@ def _wrapped(error: Exception, dialect: Any, raw: Any, form: _Form) -> BaseExcep
         connection_invalidated=dialect.is_disconnect(error, raw, None),
         dialect=dialect,
     )
+
+
+_fetch: Callable[[Any], list[Row]] = methodcaller("fetchall")
+_count: Callable[[Any], int] = attrgetter("rowcount")
+
+
+def _thd_execute(
+    connection: Connection, form: _Form, values: Mapping[str, Any], take: Callable[[Any], T]
+) -> T:
+    """Run a form of a statement, and take what is wanted of the cursor before it closes."""
+    parameters = form.parameters(values)
+    raw: Any = connection.connection
+    try:
+        cursor = raw.cursor()
+        try:
+            cursor.execute(form.sql, parameters)
+            return take(cursor)
+        finally:
+            cursor.close()
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise _wrapped(error, connection.dialect, raw, form) from error

@@ -20,7 +20,7 @@ from glance.api.settings import ApiSettings
 from glance.api.site import make_site
 from glance.api.streaming import StreamingRequest, StreamingSite
 from glance.config import Loaded
-from glance.db.engine import make_engine
+from glance.db.engine import make_configured_engine
 from glance.db.txdbapi import Database, Retry
 from glance.domain.documents import served_schemas
 from glance.domain.quotas import Quotas
@@ -181,11 +181,7 @@ def _go_on(result: Any, seconds: float) -> None:
 def make_database(conf: Any, reactor: Any) -> Database:
     """Make the catalogue's database of the group ``[database]``."""
     options = conf.database
-    engine = make_engine(
-        options.connection,
-        sqlite_synchronous=options.sqlite_synchronous,
-        mysql_sql_mode=options.mysql_sql_mode,
-    )
+    engine = make_configured_engine(options)
     return Database(engine, reactor, threads=options.max_pool_size or 5, retry=Retry())
 
 

@@ -54,7 +54,7 @@ def make_api(
             "read, change and delete every image."
         )
     if loaded.embedded:
-        thd_prepare_state(loaded)
+        loaded.thd_make_state_dir()
     thd_check_database(loaded)
     listener = bind(host, conf.bind_port, conf.backlog, conf.tcp_keepidle)
     service = _make_service(loaded, argv, reactor, listener)
@@ -105,20 +105,6 @@ def worker_count(configured: int | None) -> int:
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
-def thd_prepare_state(loaded: Loaded) -> None:
-    """Make the state directory of the embedded default.
-
-    :raises ConfigError: it cannot be made.
-    """
-    try:
-        loaded.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"The state directory {loaded.state_dir} cannot be made: {error.strerror}. "
-            "Choose another with --state-dir."
-        ) from None
-
-
 def thd_check_database(loaded: Loaded) -> None:
     """Check that the schema is this release's; the embedded default's is made so.
 
@@ -126,9 +112,9 @@ def thd_check_database(loaded: Loaded) -> None:
     :raises Unavailable: the database cannot be reached.
     """
     from glance.db import schema
-    from glance.db.engine import make_engine
+    from glance.db.engine import make_configured_engine
 
-    engine = make_engine(loaded.conf.database.connection)
+    engine = make_configured_engine(loaded.conf.database)
     try:
         if loaded.embedded:
             schema.thd_sync(engine)
