@@ -15,6 +15,7 @@ from glance.stores import errors as stores
 STATUS: tuple[tuple[type[domain.GlanceError], int], ...] = (
     (domain.Invalid, 400),
     (stores.UnknownStore, 400),
+    (domain.Unauthenticated, 401),
     (domain.Forbidden, 403),
     (stores.DeleteForbidden, 403),
     (domain.NotFound, 404),

@@ -22,7 +22,13 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from glance.api.errors import RETRY_AFTER, render_error, status_of, title_of
 from glance.api.streaming import StreamingRequest
 from glance.domain import correlation
-from glance.domain.errors import Forbidden, GlanceError, Invalid, Unavailable
+from glance.domain.errors import (
+    Forbidden,
+    GlanceError,
+    Invalid,
+    Unauthenticated,
+    Unavailable,
+)
 from glance.domain.requestid import request_id
 from glance.identity.authentication import IAuthenticator
 
@@ -56,26 +62,42 @@ NO_CONTENT = Reply(204, content_type=None)
 class Route:
     """One method on one path.
 
+    :param path: below the version segment, in werkzeug's notation.
     :param no_body: a body sent with it is refused, as the API reference says of some routes.
+    :param policies: the policy rules that are asked, the first one always.
+    :param success: statuses of answers to requests that succeed, the usual one first.
+    :param errors: statuses of refusals particular to the route; see :data:`COMMON_ERRORS`.
+    :param request: the schema of the JSON body, by its name in ``glance.api.contract``.
+    :param reply: the schema of the JSON answer, likewise.
     """
 
     method: str
     path: str
-    no_body: bool
+    no_body: bool = False
+    policies: tuple[str, ...] = ()
+    success: tuple[int, ...] = (200,)
+    errors: tuple[int, ...] = ()
+    request: str | None = None
+    reply: str | None = None
+
+
+#: Statuses that every route may answer: malformed, not authenticated, not allowed, a request id too
+#: long, and a part of the service that does not answer.
+COMMON_ERRORS = (400, 401, 403, 431, 503)
 
 
 Handler = Callable[..., Awaitable[Reply | None]]
 H = TypeVar("H", bound=Handler)
 
 
-def route(method: str, path: str, *, no_body: bool = False) -> Callable[[H], H]:
+def route(method: str, path: str, **details: Any) -> Callable[[H], H]:
     """Mark a method of a resource class as the handler of a route.
 
-    :param path: below the version segment, in werkzeug's notation.
+    :param details: the other fields of :class:`Route`.
     """
 
     def mark(handler: H) -> H:
-        handler.__dict__.setdefault("routes", []).append(Route(method, path, no_body))
+        handler.__dict__.setdefault("routes", []).append(Route(method, path, **details))
         return handler
 
     return mark
@@ -143,7 +165,9 @@ class Dispatcher:
                     raise _no_body()
                 if route.no_body and request.getHeader("Content-Length") not in (None, "0"):
                     raise _no_body()
-                context = self._authenticator.authenticate(request.requestHeaders, name)
+                context = self._authenticator.authenticate(
+                    request.requestHeaders, name, route.method, request.path.decode("utf-8")
+                )
                 if isinstance(context, Deferred):
                     context = await context
                 if context.user_id is not None or context.project_id is not None:
@@ -196,6 +220,8 @@ def answer_error(request: StreamingRequest, error: Exception) -> bytes:
         status, explanation = status_of(error), error.message
         if isinstance(error, Unavailable):
             extra = (("Retry-After", str(RETRY_AFTER)),)
+        elif isinstance(error, Unauthenticated) and error.challenge:
+            extra = (("WWW-Authenticate", error.challenge),)
         if status == 500:
             _log.error("Request failed: {error}", error=explanation)
     elif isinstance(error, HTTPException):

@@ -27,6 +27,17 @@ class InvalidStatus(GlanceError):
     """The image's status does not allow the operation."""
 
 
+class Unauthenticated(GlanceError):
+    """Nobody knows who asks, and this service does not serve strangers.
+
+    :param challenge: what the caller is told of where to get a token (``WWW-Authenticate``).
+    """
+
+    def __init__(self, message: str, challenge: str | None = None) -> None:
+        super().__init__(message)
+        self.challenge = challenge
+
+
 class Forbidden(GlanceError):
     """The caller can see the thing but may not do this to it."""
 

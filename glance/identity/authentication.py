@@ -11,18 +11,27 @@ from twisted.internet.defer import Deferred
 from twisted.web.http_headers import Headers
 from zope.interface import Interface, implementer
 
-from glance.identity.context import RequestContext
+from glance.identity.context import Identity, RequestContext
+
+#: Who everybody is where nobody is told apart: every default rule lets this one pass.
+ADMINISTRATOR = Identity(roles=frozenset({"admin", "member", "reader"}))
 
 
 class IAuthenticator(Interface):
     """Tells who makes a request."""
 
     def authenticate(
-        headers: Headers, request_id: str
+        headers: Headers, request_id: str, method: str, path: str
     ) -> RequestContext | Deferred[RequestContext]:
         """Return the caller's context, at once where it is known.
 
+        :param method: of the request, for tokens that are good for some requests only.
+        :param path: of the request, from its version segment on, without query.
+
         Identity headers that a client sends (``X-User-Id``, ``X-Roles``, …) are never believed.
+
+        :raises Unauthenticated: there is no valid token and strangers are not served.
+        :raises Unavailable: the identity service does not answer.
         """
 
 
@@ -30,6 +39,8 @@ class IAuthenticator(Interface):
 class NoAuthentication:
     """Take every caller for the administrator, as pipelines without Keystone do."""
 
-    def authenticate(self, headers: Headers, request_id: str) -> RequestContext:
+    def authenticate(
+        self, headers: Headers, request_id: str, method: str, path: str
+    ) -> RequestContext:
         """Return the administrator's context, whatever the headers say."""
-        return RequestContext(request_id=request_id, is_admin=True)
+        return RequestContext(request_id, ADMINISTRATOR, is_admin=True)

@@ -8,7 +8,7 @@ from twisted.web.test.requesthelper import DummyRequest
 from glance.api.routing import NO_CONTENT, Dispatcher, Reply, Route, json_reply, media_type
 from glance.domain.correlation import Correlation
 from glance.domain.errors import NotFound, Unavailable
-from glance.identity.context import RequestContext
+from glance.identity.context import Identity, RequestContext
 
 
 class Request(DummyRequest):
@@ -16,6 +16,7 @@ class Request(DummyRequest):
 
     correlation = None
     startedWriting = False
+    path = b"/v2/images"
     lost = False
 
     def __init__(self, **headers):
@@ -38,14 +39,14 @@ class Authenticator:
         self.seen = []
         self.context = context
 
-    def authenticate(self, headers, request_id):
+    def authenticate(self, headers, request_id, method, path):
         self.seen.append(request_id)
         return RequestContext(request_id=request_id, **self.context)
 
 
 class SlowAuthenticator(Authenticator):
-    def authenticate(self, headers, request_id):
-        return succeed(super().authenticate(headers, request_id))
+    def authenticate(self, headers, request_id, method, path):
+        return succeed(super().authenticate(headers, request_id, method, path))
 
 
 class TestDispatcher(SynchronousTestCase):
@@ -110,7 +111,7 @@ class TestDispatcher(SynchronousTestCase):
         self.assertEqual(self.calls, [])
 
     def test_caller_is_named_in_the_log(self):
-        self.authenticator = SlowAuthenticator(user_id="u", project_id="p")
+        self.authenticator = SlowAuthenticator(identity=Identity(user_id="u", project_id="p"))
         self.request = Request(x_openstack_request_id="req-1")
         self.ask()
         self.assertEqual(self.request.correlation, Correlation("req-1", user="u", project="p"))
