@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 from glance.domain.errors import Conflict, Forbidden, Invalid
 from glance.domain.image import IMPORTING, QUEUED, Image
+from glance.domain.protection import Guard
 from glance.domain.quotas import Quotas
 from glance.domain.schemas import BASE_FIELDS, ImageValidator, assign, check_name_free
 from glance.domain.text import shape, shorten
@@ -85,6 +86,7 @@ def apply(
     validator: ImageValidator,
     quotas: Quotas,
     show_multiple_locations: bool = False,
+    guard: Guard | None = None,
 ) -> Image:
     """Return a changed copy of an image.
 
@@ -94,6 +96,7 @@ def apply(
     :param validator: the rules of the configuration.
     :param quotas: how much the image may hold.
     :param show_multiple_locations: whether the configuration lets clients see locations.
+    :param guard: what the caller may do to custom properties, where they are protected.
     :raises Invalid: a value breaks a rule.
     :raises Forbidden: the field cannot be changed, or not by this caller, or not in this state.
     :raises Conflict: a property to replace or remove is not there, or one to add is.
@@ -112,6 +115,8 @@ def apply(
         check_name_free(name)
         if name == "id":
             raise Forbidden("Attribute id is read-only.")
+        if guard is not None and name not in BASE_FIELDS:
+            guard.check_change(operation.op, name, present=name in changed.properties)
         if operation.op == "remove":
             _remove(changed, name)
         else:
