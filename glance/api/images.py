@@ -29,14 +29,15 @@ from glance.domain.errors import (
     NotFound,
     UnsupportedContent,
 )
-from glance.domain.image import COMMUNITY, PUBLIC, Image
+from glance.domain.image import Image
 from glance.domain.listing import page_links, parse_list_query
+from glance.domain.protection import Guard
 from glance.domain.quotas import Quotas
 from glance.domain.rendering import render_image, render_page
 from glance.domain.schemas import parse_create
 from glance.domain.text import check_storable
 from glance.identity.context import RequestContext
-from glance.identity.policy import IPolicy
+from glance.identity.policy import VISIBILITY_RULES, IPolicy
 from glance.transfers.detached import detached
 from glance.transfers.removal import Remover
 
@@ -58,7 +59,16 @@ class ImagesResource:
         self._remover = remover
         self._settings = settings
 
-    def _render(self, image: Image, context: RequestContext) -> dict[str, Any]:
+    def _guard(self, context: RequestContext) -> Guard | None:
+        """Return what the caller may do to custom properties, where any are protected."""
+        protection = self._settings.protection
+        if protection is None:
+            return None
+        identity = context.identity
+        roles = identity.roles | identity.service_roles
+        return protection.guard(roles, partial(self._policy.holds, context))
+
+    def _render(self, image: Image, context: RequestContext, guard: Guard | None) -> dict[str, Any]:
         settings = self._settings
         return render_image(
             image,
@@ -66,6 +76,7 @@ class ImagesResource:
             show_multiple_locations=settings.show_multiple_locations,
             stores_enabled=settings.stores_enabled,
             is_admin=context.is_admin,
+            guard=guard,
         )
 
     @route("GET", "/images")
@@ -78,28 +89,33 @@ class ImagesResource:
             limit_max=self._settings.api_limit_max,
         )
         self._policy.check(context, "get_images")
-        page = await self._database.runReading(thd_list, query, context.viewer)
+        guard = self._guard(context)
+        page: list[Image] = []
+        # What the caller may not read must not be told by what is found either.
+        if guard is None or all(guard.can("read", name) for name in query.properties):
+            page = await self._database.runReading(thd_list, query, context.viewer)
         full = bool(page) and len(page) == query.limit
+        # Of the page as it was read: what the policy hides has its place in the order all the same.
         first, following = page_links(pairs, page[-1].id if full else None)
-        shown = [self._render(image, context) for image in page]
+        visible = self._policy.visible(context, page)
+        shown = [self._render(image, context, guard) for image in visible]
         return json_reply(render_page(shown, first, following))
 
     @route("POST", "/images")
     async def create(self, request: StreamingRequest, context: RequestContext) -> Reply:
         """Create an image without data."""
-        body = read_json(request)
-        self._policy.check(context, "add_image")
+        guard = self._guard(context)
         image = parse_create(
-            body,
+            read_json(request),
             default_owner=context.project_id,
-            is_admin=context.is_admin,
             validator=self._settings.validator,
             quotas=self._settings.quotas,
+            guard=guard,
         )
-        self._check_visibility(context, image)
+        self._policy.check_create(context, image)
         image = await self._database.runInteraction(images.thd_insert, image)
         location = absolute(request, self._settings.public_endpoint, f"/v2/images/{image.id}")
-        return json_reply(self._render(image, context), 201, ("Location", location))
+        return json_reply(self._render(image, context, guard), 201, ("Location", location))
 
     @route("GET", "/images/<image_id>", no_body=True)
     async def show(
@@ -108,7 +124,7 @@ class ImagesResource:
         """Show one image."""
         image = await self._database.runReading(images.thd_get, image_id, context.viewer)
         self._policy.check(context, "get_image", image)
-        return json_reply(self._render(image, context))
+        return json_reply(self._render(image, context, self._guard(context)))
 
     @route("PATCH", "/images/<image_id>")
     async def update(
@@ -121,9 +137,13 @@ class ImagesResource:
             request.setHeader("Accept-Patch", accepted)
             raise UnsupportedPatch(f"The media type of a PATCH is one of {accepted}.")
         operations = _PARSE_PATCH[form](read_json(request))
+        guard = self._guard(context)
 
         def thd_change(connection: Connection) -> Image:
             before = images.thd_get(connection, image_id, context.viewer, lock=True)
+            if not self._policy.permits(context, "get_image", before):
+                # Before any other refusal could tell that the image is there.
+                self._policy.check(context, "modify_image", before)
             after = patch.apply(
                 before,
                 operations,
@@ -131,14 +151,15 @@ class ImagesResource:
                 validator=self._settings.validator,
                 quotas=self._settings.quotas,
                 show_multiple_locations=self._settings.show_multiple_locations,
+                guard=guard,
             )
-            if after.visibility != before.visibility:
-                self._check_visibility(context, after)
+            if after.visibility != before.visibility and after.visibility in VISIBILITY_RULES:
+                self._policy.check(context, VISIBILITY_RULES[after.visibility], after)
             self._policy.check(context, "modify_image", before)
             return images.thd_update(connection, before, after)
 
         image = await self._database.runInteraction(thd_change)
-        return json_reply(self._render(image, context))
+        return json_reply(self._render(image, context, guard))
 
     @route("DELETE", "/images/<image_id>", no_body=True)
     async def delete(
@@ -185,12 +206,6 @@ class ImagesResource:
                 raise NotFound(f"Image {image_id} does not have this tag.")
 
         await self._database.runInteraction(thd_change)
-
-    def _check_visibility(self, context: RequestContext, image: Image) -> None:
-        if image.visibility == PUBLIC:
-            self._policy.check(context, "publicize_image", image)
-        elif image.visibility == COMMUNITY:
-            self._policy.check(context, "communitize_image", image)
 
 
 def _thd_add_tag(connection: Connection, image: Image, tag: str, quotas: Quotas) -> None:

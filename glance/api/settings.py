@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from glance.domain.protection import Protection
 from glance.domain.quotas import Quotas
 from glance.domain.schemas import ImageValidator
 
@@ -13,6 +14,7 @@ class ApiSettings:
     """Values of the configuration, read once.
 
     :param stores_enabled: several stores are configured (``enabled_backends``).
+    :param protection: which custom properties are protected from whom, if any are.
     """
 
     validator: ImageValidator
@@ -26,3 +28,4 @@ class ApiSettings:
     stores_enabled: bool = False
     public_endpoint: str | None = None
     max_request_id_length: int = 64
+    protection: Protection | None = None

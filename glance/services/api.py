@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from twisted.application.service import MultiService
+from twisted.application.service import MultiService, Service
 from twisted.internet.defer import TimeoutError, ensureDeferred, inlineCallbacks
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger, LogLevel
@@ -23,10 +23,13 @@ from glance.config import Loaded
 from glance.db.engine import make_configured_engine
 from glance.db.txdbapi import Database, Retry
 from glance.domain.documents import served_schemas
+from glance.domain.protection import Protection
 from glance.domain.quotas import Quotas
 from glance.domain.schemas import ImageValidator
 from glance.identity.authentication import NoAuthentication
-from glance.identity.policy import AdministratorPolicy
+from glance.identity.policy import Policy
+from glance.identity.reloading import PolicyReloader
+from glance.services.access import thd_load_protection, thd_load_rules
 from glance.stores.registry import Stores
 from glance.transfers.hashing import Hashes, check_algorithm
 from glance.transfers.heartbeat import Heartbeat
@@ -73,6 +76,9 @@ class ApiService(MultiService):
         self._listener = listener
         self._port: Any = None
         self._identity = WorkerIdentity.of_this_process()
+        source, rules = thd_load_rules(conf)
+        self._policy = Policy(rules)
+        protection = thd_load_protection(conf, rules)
         self._database = make_database(conf, reactor)
         self._stores = Stores(conf, reactor)
         self._hashing = ThreadPool(minthreads=0, maxthreads=HASH_THREADS, name="hashing")
@@ -80,7 +86,7 @@ class ApiService(MultiService):
         remover = Remover(
             self._database, self._stores, heartbeat, self._identity, delayed=conf.delayed_delete
         )
-        self._background = [
+        self._background: list[Service] = [
             heartbeat,
             Recovery(
                 self._database,
@@ -92,6 +98,12 @@ class ApiService(MultiService):
                 interval=conf.transfer_heartbeat_interval,
             ),
         ]
+        if conf.policy_reload_interval:
+            self._background.append(
+                PolicyReloader(
+                    self._policy, source, reactor, conf.policy_reload_interval, deferToThread
+                )
+            )
         self._uploader = Uploader(
             self._database,
             heartbeat,
@@ -100,11 +112,13 @@ class ApiService(MultiService):
             lambda image: make_inspector(reactor, self._hashing, image, conf.image_format),
             conf.image_size_cap,
         )
-        self.site = self._make_site(conf, remover)
+        self.site = self._make_site(conf, remover, protection)
 
-    def _make_site(self, conf: Any, remover: Remover) -> StreamingSite:
-        settings = make_settings(conf, self._stores.multiple)
-        policy = AdministratorPolicy()
+    def _make_site(
+        self, conf: Any, remover: Remover, protection: Protection | None
+    ) -> StreamingSite:
+        settings = make_settings(conf, self._stores.multiple, protection)
+        policy = self._policy
         stall_time = conf.client_socket_timeout
         resources = [
             ImagesResource(self._database, policy, remover, settings),
@@ -185,7 +199,9 @@ def make_database(conf: Any, reactor: Any) -> Database:
     return Database(engine, reactor, threads=options.max_pool_size or 5, retry=Retry())
 
 
-def make_settings(conf: Any, stores_enabled: bool) -> ApiSettings:
+def make_settings(
+    conf: Any, stores_enabled: bool, protection: Protection | None = None
+) -> ApiSettings:
     """Read what the API's resources need out of the configuration."""
     disk_formats = tuple(conf.image_format.disk_formats)
     container_formats = tuple(conf.image_format.container_formats)
@@ -207,6 +223,7 @@ def make_settings(conf: Any, stores_enabled: bool) -> ApiSettings:
         stores_enabled=stores_enabled,
         public_endpoint=conf.public_endpoint,
         max_request_id_length=conf.max_request_id_length,
+        protection=protection,
     )
 
 

@@ -71,11 +71,14 @@ def _make_service(
         from glance.services.api import ApiService
 
         return ApiService(loaded, reactor, listener)
+    from glance.services.access import thd_load_protection, thd_load_rules
     from glance.services.supervisor import Supervisor, worker_command
     from glance.stores.registry import Stores
 
-    # Made only to be found good: a worker would find its faults anew at every start.
+    # Made only to be found good: a worker would find their faults anew at every start.
     Stores(loaded.conf, reactor)
+    _, rules = thd_load_rules(loaded.conf)
+    thd_load_protection(loaded.conf, rules)
     return Supervisor(reactor, listener, worker_command(argv), count)
 
 
