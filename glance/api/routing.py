@@ -8,7 +8,7 @@ context and the parts of the path, and returns a :class:`Reply` or raises an err
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -69,6 +69,7 @@ class Route:
     :param errors: statuses of refusals particular to the route; see :data:`COMMON_ERRORS`.
     :param request: the schema of the JSON body, by its name in ``glance.api.contract``.
     :param reply: the schema of the JSON answer, likewise.
+    :param parameters: what the query and the headers may hold, likewise.
     """
 
     method: str
@@ -79,6 +80,7 @@ class Route:
     errors: tuple[int, ...] = ()
     request: str | None = None
     reply: str | None = None
+    parameters: tuple[str, ...] = ()
 
 
 #: Statuses that every route may answer: malformed, not authenticated, not allowed, a request id too
@@ -245,20 +247,25 @@ def _routing_error(
     return error.code or 404, "The resource could not be found.", ()
 
 
+def marked(resources: Iterable[object]) -> Iterator[tuple[Route, Handler]]:
+    """Yield every route of some resources with its handler."""
+    for resource in resources:
+        for name in dir(type(resource)):
+            for found in getattr(getattr(type(resource), name), "routes", ()):
+                yield found, getattr(resource, name)
+
+
 def make_app(dispatcher: Dispatcher, resources: Iterable[object]) -> Klein:
     """Bind the marked methods of resources into one Klein application."""
     app = Klein()
     app.url_map.merge_slashes = False
-    for resource in resources:
-        for name in dir(type(resource)):
-            for marked in getattr(getattr(type(resource), name), "routes", ()):
-                endpoint = dispatcher.endpoint(getattr(resource, name), marked)
-                app.route(
-                    marked.path,
-                    methods=[marked.method],
-                    endpoint=f"{marked.method} {marked.path}",
-                    strict_slashes=True,
-                )(endpoint)
+    for found, handler in marked(resources):
+        app.route(
+            found.path,
+            methods=[found.method],
+            endpoint=f"{found.method} {found.path}",
+            strict_slashes=True,
+        )(dispatcher.endpoint(handler, found))
 
     for rule in app.url_map.iter_rules():
         # werkzeug lets HEAD stand in for GET; this API answers it where a route says so.

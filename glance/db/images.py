@@ -330,17 +330,15 @@ _ALL_GONE = (
 
 def thd_add_tag(connection: Connection, image_id: str, tag: str) -> None:
     """Add one tag that the image does not carry yet."""
-    now = utcnow()
-    _thd_add_tags(connection, image_id, [tag], now)
-    connection.execute(update(images).where(images.c.id == image_id).values(updated_at=now))
+    _thd_add_tags(connection, image_id, [tag], utcnow())
+    thd_touch(connection, image_id)
 
 
 def thd_remove_tag(connection: Connection, image_id: str, tag: str) -> bool:
     """Remove one tag; return whether the image carried it."""
-    now = utcnow()
-    if not _thd_remove_tags(connection, image_id, {tag}, now):
+    if not _thd_remove_tags(connection, image_id, {tag}, utcnow()):
         return False
-    connection.execute(update(images).where(images.c.id == image_id).values(updated_at=now))
+    thd_touch(connection, image_id)
     return True
 
 
@@ -358,3 +356,8 @@ def _thd_remove_tags(connection: Connection, image_id: str, tags: set[str], now:
         .where(t.id.in_(ids), t.deleted == false())
         .values(deleted=True, deleted_at=now, updated_at=now)
     ).rowcount
+
+
+def thd_touch(connection: Connection, image_id: str) -> None:
+    """Note that something about an image changed."""
+    connection.execute(update(images).where(images.c.id == image_id).values(updated_at=utcnow()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -19,7 +20,7 @@ from glance.api.schemas import SchemasResource
 from glance.api.settings import ApiSettings
 from glance.api.site import make_site
 from glance.api.streaming import StreamingRequest, StreamingSite
-from glance.config import Loaded
+from glance.config import Loaded, schema_image
 from glance.db.engine import make_configured_engine
 from glance.db.txdbapi import Database, Retry
 from glance.domain.documents import served_schemas
@@ -103,7 +104,8 @@ class ApiService(MultiService):
         self.site = self._make_site(conf, remover)
 
     def _make_site(self, conf: Any, remover: Remover) -> StreamingSite:
-        settings = make_settings(conf, self._stores.multiple)
+        custom = schema_image.thd_read(conf)
+        settings = make_settings(conf, self._stores.multiple, custom)
         policy = AdministratorPolicy()
         stall_time = conf.client_socket_timeout
         resources = [
@@ -112,7 +114,9 @@ class ApiService(MultiService):
                 self._database, policy, self._stores, self._uploader, self._reactor, stall_time
             ),
             ActionsResource(self._database, policy),
-            SchemasResource(served_schemas(settings.disk_formats, settings.container_formats)),
+            SchemasResource(
+                served_schemas(settings.disk_formats, settings.container_formats, custom)
+            ),
         ]
         health = conf.healthcheck
         paths = [health.disable_by_file_path or HEALTHCHECK_DISABLE]
@@ -185,12 +189,17 @@ def make_database(conf: Any, reactor: Any) -> Database:
     return Database(engine, reactor, threads=options.max_pool_size or 5, retry=Retry())
 
 
-def make_settings(conf: Any, stores_enabled: bool) -> ApiSettings:
-    """Read what the API's resources need out of the configuration."""
+def make_settings(
+    conf: Any, stores_enabled: bool, custom: Mapping[str, Any] | None = None
+) -> ApiSettings:
+    """Read what the API's resources need out of the configuration.
+
+    :param custom: the content of ``schema-image.json``.
+    """
     disk_formats = tuple(conf.image_format.disk_formats)
     container_formats = tuple(conf.image_format.container_formats)
     return ApiSettings(
-        validator=ImageValidator(disk_formats, container_formats),
+        validator=ImageValidator(disk_formats, container_formats, custom),
         quotas=Quotas(
             image_property_quota=conf.image_property_quota,
             image_tag_quota=conf.image_tag_quota,

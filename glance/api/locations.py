@@ -1,0 +1,101 @@
+"""Where an image's data is, for the services that may know: add a place, list the places."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from glance.api.routing import Reply, json_reply, read_json, route
+from glance.api.settings import ApiSettings
+from glance.api.streaming import StreamingRequest
+from glance.db import images
+from glance.db.txdbapi import Database
+from glance.domain.errors import Forbidden
+from glance.domain.image import Image
+from glance.domain.locations import parse_added_location
+from glance.identity.context import RequestContext
+from glance.identity.policy import IPolicy
+from glance.stores.registry import Stores
+from glance.transfers.location_import import LocationImporter, LocationOrder, StatedHash
+
+#: Callers with this role may name places in any store.
+SERVICE_ROLE = "service"
+
+
+class LocationsResource:
+    """The routes ``/images/{image_id}/locations``."""
+
+    def __init__(
+        self,
+        database: Database,
+        policy: IPolicy,
+        stores: Stores,
+        importer: LocationImporter,
+        settings: ApiSettings,
+    ) -> None:
+        self._database = database
+        self._policy = policy
+        self._stores = stores
+        self._importer = importer
+        self._settings = settings
+
+    @route(
+        "POST",
+        "/images/<image_id>/locations",
+        policies=("add_image_location",),
+        success=(202,),
+        errors=(404, 409, 413),
+        request="new_location",
+    )
+    async def add(self, request: StreamingRequest, context: RequestContext, image_id: str) -> Reply:
+        """Make an image of data that is somewhere already."""
+        wanted = parse_added_location(read_json(request))
+        await self._database.runReading(self._thd_check, context, image_id)
+        if SERVICE_ROLE not in context.roles:
+            self._check_plain(wanted.url)
+        stated = None
+        if wanted.os_hash_algo is not None and wanted.os_hash_value is not None:
+            stated = StatedHash(wanted.os_hash_algo, wanted.os_hash_value)
+        order = LocationOrder(
+            image_id,
+            context.viewer,
+            lambda connection, image, size: self._check(context, image),
+            wanted.url,
+            stated,
+            context.request_id,
+            context.user_id,
+        )
+        await self._importer.add(order)
+        return Reply(202, content_type=None)
+
+    def _thd_check(self, connection: Connection, context: RequestContext, image_id: str) -> None:
+        """Keep strangers from making the service look at addresses."""
+        self._check(context, images.thd_get(connection, image_id, context.viewer))
+
+    def _check(self, context: RequestContext, image: Image) -> None:
+        self._policy.check(context, "add_image_location", image)
+        self._settings.quotas.check_locations(len(image.locations) + 1)
+
+    def _check_plain(self, url: str) -> None:
+        scheme = url.partition(":")[0].lower()
+        if scheme not in ("http", "https") or not self._stores.has_driver("http"):
+            raise Forbidden(
+                "Only services may add locations other than of the http store, and those only "
+                "where an http store is configured."
+            )
+
+    @route(
+        "GET",
+        "/images/<image_id>/locations",
+        no_body=True,
+        policies=("fetch_image_location",),
+        errors=(404,),
+        reply="locations",
+    )
+    async def list(
+        self, request: StreamingRequest, context: RequestContext, image_id: str
+    ) -> Reply:
+        """List where an image's data is."""
+        image = await self._database.runReading(images.thd_get, image_id, context.viewer)
+        self._policy.check(context, "fetch_image_location", image)
+        places = self._stores.by_preference(image.locations)
+        return json_reply([{"url": place.url, "metadata": place.metadata} for place in places])
