@@ -11,7 +11,7 @@ from glance.api.streaming import StreamingRequest
 from glance.db import images
 from glance.db.txdbapi import Database
 from glance.domain.errors import Forbidden, Invalid, UnsupportedContent
-from glance.domain.image import DEACTIVATED, Image, Location
+from glance.domain.image import DEACTIVATED, Image
 from glance.domain.ranges import ByteRange, parse_range
 from glance.identity.context import RequestContext
 from glance.identity.policy import IPolicy
@@ -69,14 +69,15 @@ class ImageDataResource:
         found = await self._open(image)
         if found is None:
             return NO_CONTENT
+        reader, size = found
         try:
-            wanted = _set_head(request, image, found.size)
+            wanted = _set_head(request, image, size)
             if wanted is None:
                 return Reply(304, content_type=None)
             first, length = wanted
-            await send(request, found, first, length, self._reactor, self._stall_time)
+            await send(request, reader, first, length, self._reactor, self._stall_time)
         finally:
-            found.close()
+            reader.close()
         return None
 
     @route("HEAD", "/images/<image_id>/file", no_body=True)
@@ -99,15 +100,19 @@ class ImageDataResource:
             raise Forbidden(f"Image {image_id} is deactivated; its data cannot be downloaded.")
         return image
 
-    async def _open(self, image: Image) -> IStoreReader | None:
-        """Open the first copy that can be read and is whole; ``None`` when there is no data."""
+    async def _open(self, image: Image) -> tuple[IStoreReader, int] | None:
+        """Open the first copy that can be read and is whole; ``None`` when there is no data.
+
+        :returns: the copy and its length.
+        """
         error: StoreError | None = None
-        for location in self._by_preference(image):
+        for location in self._stores.by_preference(image.locations):
             try:
                 store = self._stores.for_url(location.url, location.store_id)
                 reader: IStoreReader = await store.open_reader(location.url)
-                if image.size is None or reader.size == image.size:
-                    return reader
+                size = _agreed(image.size, reader.size)
+                if size is not None:
+                    return reader, size
                 reader.close()
                 error = StoreError("The stored data has another length than the image.")
             except (StoreError, UnknownStore) as failed:
@@ -116,11 +121,11 @@ class ImageDataResource:
             return None
         raise error
 
-    def _by_preference(self, image: Image) -> list[Location]:
-        if len(image.locations) < 2:
-            return image.locations
-        weights = {store.store_id: store.weight for store in self._stores.all()}
-        return sorted(image.locations, key=lambda loc: -weights.get(loc.store_id or "", 0))
+
+def _agreed(size: int | None, other: int | None) -> int | None:
+    """Return the length of data that the record and the store agree on, if either knows it."""
+    known = {size, other} - {None}
+    return known.pop() if len(known) == 1 else None
 
 
 def _check_octet_stream(request: StreamingRequest) -> None:

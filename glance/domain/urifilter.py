@@ -67,14 +67,19 @@ class Target:
         return _address(self.host)
 
     @property
-    def authority(self) -> str:
-        """Host and port as a URL has them."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+    def place(self) -> str:
+        """Host and port."""
+        return f"{self._bracketed}:{self.port}"
 
     @property
     def url(self) -> str:
         """The URL in its one spelling, without credentials."""
-        return f"{self.scheme}://{self.authority}{self.path}"
+        place = self.place if self.port_written else self._bracketed
+        return f"{self.scheme}://{place}{self.path}"
+
+    @property
+    def _bracketed(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
     def origin(self) -> tuple[str, str, int]:

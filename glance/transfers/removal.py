@@ -17,7 +17,13 @@ from glance.db.txdbapi import Database
 from glance.domain.errors import Conflict, Forbidden, NotFound
 from glance.domain.image import DELETED, PENDING_DELETE, TRANSITIONS, Image, check_transition
 from glance.domain.viewer import Viewer
-from glance.stores.errors import DataNotFound, DeleteForbidden, InUse, UnknownStore
+from glance.stores.errors import (
+    DataNotFound,
+    DeleteForbidden,
+    DeleteNotSupported,
+    InUse,
+    UnknownStore,
+)
 from glance.stores.registry import Stores
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.worker import WorkerIdentity
@@ -115,6 +121,8 @@ class Remover:
                 await store.delete(location.url)
             except DataNotFound:
                 self._log.warn("Image {id}: its data was gone already", id=image.id)
+            except DeleteNotSupported:
+                self._log.info("Image {id}: its data is on a foreign server and stays", id=image.id)
             except UnknownStore:
                 self._log.warn(
                     "Image {id}: its data is in a store that is not configured, and stays there",
