@@ -26,8 +26,8 @@ _LONGEST_NAME = 253
 
 # RFC 3986, appendix B, for URLs with an authority; no scheme is fetched without one.
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?", re.A | re.I | re.S)
-# Nothing prints them, and some parsers drop, trim or turn them around.
-_ODD = re.compile(
+#: Nothing prints these, and some parsers drop, trim or turn them around.
+ODD = re.compile(
     r"[\x00-\x20\x7f-\xa0\\\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ud800-\udfff\ufeff]"
 )
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.A | re.I)
@@ -93,7 +93,7 @@ def parse(url: str) -> Target:
     :raises Invalid: it is malformed, or spells its host in a way that others might read
         differently. The message does not repeat the URL.
     """
-    if _ODD.search(url):
+    if ODD.search(url):
         raise Invalid("The URI must not contain spaces, control characters or backslashes.")
     found = _URL.fullmatch(url)
     if found is None:

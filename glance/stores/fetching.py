@@ -56,6 +56,8 @@ _FAILURES = (
     error.ConnectError,
     error.ConnectionClosed,
     error.ConnectingCancelledError,
+    # Of a proxy; that of a server comes as an error of ours.
+    error.DNSLookupError,
     CancelledError,
     RequestTransmissionFailed,
     ResponseFailed,

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from OpenSSL.crypto import Error as CertificateError
 from OpenSSL.SSL import Connection
-from OpenSSL.SSL import Error as TlsError
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import Certificate, CertificateOptions, trustRootFromCertificates
@@ -31,7 +31,7 @@ def thd_read_authorities(group: str, path: str) -> list[Certificate]:
             found = [Certificate.loadPEM(text) for text in _CERTIFICATE.findall(file.read())]
     except OSError as e:
         raise BadStoreConfiguration(f"{option} cannot be read: {e.strerror}.") from e
-    except (TlsError, ValueError) as e:
+    except (CertificateError, ValueError) as e:
         raise BadStoreConfiguration(f"{option} holds something that is no certificate.") from e
     if not found:
         raise BadStoreConfiguration(f"{option} holds no certificate in PEM form.")
