@@ -93,14 +93,15 @@ class ImageDataResource:
         found = await self._open(image, preferred)
         if found is None:
             return NO_CONTENT
+        reader, size = found
         try:
-            wanted = _set_head(request, image, found.size)
+            wanted = _set_head(request, image, size)
             if wanted is None:
                 return Reply(304, content_type=None)
             first, length = wanted
-            await send(request, found, first, length, self._reactor, self._stall_time)
+            await send(request, reader, first, length, self._reactor, self._stall_time)
         finally:
-            found.close()
+            reader.close()
         return None
 
     @route(
@@ -145,15 +146,19 @@ class ImageDataResource:
                 raise Invalid(f"prefer names the store {shorten(name)}, which there is not.")
         return names
 
-    async def _open(self, image: Image, preferred: list[str]) -> IStoreReader | None:
-        """Open the first copy that can be read and is whole; ``None`` when there is no data."""
+    async def _open(self, image: Image, preferred: list[str]) -> tuple[IStoreReader, int] | None:
+        """Open the first copy that can be read and is whole; ``None`` when there is no data.
+
+        :returns: the copy and its length.
+        """
         error: StoreError | None = None
         for location in self._stores.by_preference(image.locations, preferred):
             try:
                 store = self._stores.for_url(location.url, location.store_id)
                 reader: IStoreReader = await store.open_reader(location.url)
-                if image.size is None or reader.size == image.size:
-                    return reader
+                size = _agreed(image.size, reader.size)
+                if size is not None:
+                    return reader, size
                 reader.close()
                 error = StoreError("The stored data has another length than the image.")
             except (StoreError, UnknownStore) as failed:
@@ -161,6 +166,12 @@ class ImageDataResource:
         if error is None or isinstance(error, DataNotFound):
             return None
         raise error
+
+
+def _agreed(size: int | None, other: int | None) -> int | None:
+    """Return the length of data that the record and the store agree on, if either knows it."""
+    known = {size, other} - {None}
+    return known.pop() if len(known) == 1 else None
 
 
 def _check_octet_stream(request: StreamingRequest) -> None:

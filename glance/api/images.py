@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,6 @@ from glance.domain.errors import (
 from glance.domain.image import COMMUNITY, PUBLIC, Image
 from glance.domain.listing import page_links, parse_list_query
 from glance.domain.location_changes import NewPlaces
-from glance.domain.locations import parse_patch_location
 from glance.domain.quotas import Quotas
 from glance.domain.rendering import render_image, render_page
 from glance.domain.schemas import parse_create
@@ -41,7 +41,7 @@ from glance.identity.context import RequestContext
 from glance.identity.policy import IPolicy
 from glance.stores.registry import Stores
 from glance.transfers.detached import detached
-from glance.transfers.locations import LocationKeeper, Leaving
+from glance.transfers.locations import Leaving, LocationKeeper
 from glance.transfers.removal import Remover
 
 _PARSE_PATCH = {patch.MEDIA_TYPE_V21: patch.parse_v21, patch.MEDIA_TYPE_V20: patch.parse_v20}
@@ -220,22 +220,21 @@ class ImagesResource:
         """
         if not self._settings.show_multiple_locations:
             return None
+        stores = self._stores
+        places = NewPlaces(stores.placed, stores.schemes, self._settings.hashing_algorithm)
         added = patch.added_locations(operations)
-        algorithm = self._settings.hashing_algorithm
         if not added:
-            return NewPlaces(hashing_algorithm=algorithm)
+            return places
         # Strangers must not make the service look at addresses.
         image = await self._database.runReading(images.thd_get, image_id, context.viewer)
         self._policy.check(context, "set_image_location", image)
         self._settings.quotas.check_locations(len(added))
-        urls = {parse_patch_location(value, algorithm).url for value in added}
         present = {place.url for place in image.locations}
-        found = {url: await self._keeper.look(url) for url in urls - present}
-        sizes = {url: place.size for url, place in found.items()}
-        metadata = {url: place.metadata for url, place in found.items()}
-        if image.size is not None:
-            sizes |= dict.fromkeys(urls & present, image.size)
-        return NewPlaces(sizes, metadata, algorithm)
+        sizes = {}
+        for url in {places.read(value).url for value in added}:
+            known = url in present and image.size is not None
+            sizes[url] = image.size or 0 if known else await self._keeper.look(url)
+        return replace(places, sizes=sizes)
 
     @route(
         "DELETE",

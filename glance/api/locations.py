@@ -9,13 +9,12 @@ from glance.api.settings import ApiSettings
 from glance.api.streaming import StreamingRequest
 from glance.db import images
 from glance.db.txdbapi import Database
-from glance.domain.errors import Forbidden
 from glance.domain.image import Image
-from glance.domain.locations import parse_added_location
+from glance.domain.locations import parse_post_body
 from glance.identity.context import RequestContext
 from glance.identity.policy import IPolicy
 from glance.stores.registry import Stores
-from glance.transfers.location_import import LocationImporter, LocationOrder, StatedHash
+from glance.transfers.location_import import LocationImporter, LocationOrder
 
 #: Callers with this role may name places in any store.
 SERVICE_ROLE = "service"
@@ -48,19 +47,16 @@ class LocationsResource:
     )
     async def add(self, request: StreamingRequest, context: RequestContext, image_id: str) -> Reply:
         """Make an image of data that is somewhere already."""
-        wanted = parse_added_location(read_json(request))
+        wanted = parse_post_body(
+            read_json(request), self._stores.schemes, trusted=SERVICE_ROLE in context.roles
+        )
+        # Strangers must not make the service look at addresses.
         await self._database.runReading(self._thd_check, context, image_id)
-        if SERVICE_ROLE not in context.roles:
-            self._check_plain(wanted.url)
-        stated = None
-        if wanted.os_hash_algo is not None and wanted.os_hash_value is not None:
-            stated = StatedHash(wanted.os_hash_algo, wanted.os_hash_value)
         order = LocationOrder(
             image_id,
             context.viewer,
             lambda connection, image, size: self._check(context, image),
-            wanted.url,
-            stated,
+            wanted,
             context.request_id,
             context.user_id,
         )
@@ -68,20 +64,11 @@ class LocationsResource:
         return Reply(202, content_type=None)
 
     def _thd_check(self, connection: Connection, context: RequestContext, image_id: str) -> None:
-        """Keep strangers from making the service look at addresses."""
         self._check(context, images.thd_get(connection, image_id, context.viewer))
 
     def _check(self, context: RequestContext, image: Image) -> None:
         self._policy.check(context, "add_image_location", image)
         self._settings.quotas.check_locations(len(image.locations) + 1)
-
-    def _check_plain(self, url: str) -> None:
-        scheme = url.partition(":")[0].lower()
-        if scheme not in ("http", "https") or not self._stores.has_driver("http"):
-            raise Forbidden(
-                "Only services may add locations other than of the http store, and those only "
-                "where an http store is configured."
-            )
 
     @route(
         "GET",

@@ -150,16 +150,16 @@ class MembersResource:
         image: Image,
         member_id: str,
     ) -> Member:
-        self._policy.check(context, rule, image)
+        self._policy.check(context, "get_image", image)
         _check_shared(image)
-        return _thd_member(connection, context, image, member_id)
+        member = _thd_member(connection, context, image, member_id)
+        self._policy.check(context, rule, image)
+        return member
 
 
 def _check_shared(image: Image) -> None:
     if image.visibility != SHARED:
-        raise Forbidden(
-            f"Image {image.id} is {image.visibility}; only images of visibility shared have members."
-        )
+        raise Forbidden(f"Image {image.id} is {image.visibility}; only shared images have members.")
 
 
 def _sees(context: RequestContext, image: Image, member: Member) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from werkzeug.exceptions import NotFound as NoRoute
 
@@ -13,7 +12,7 @@ from glance.domain.errors import Conflict
 from glance.domain.image import Image
 from glance.identity.context import RequestContext
 from glance.identity.policy import IPolicy
-from glance.stores.registry import ListedStore, Stores
+from glance.stores.registry import Stores
 from glance.transfers.detached import detached
 from glance.transfers.locations import LocationKeeper
 
@@ -33,7 +32,7 @@ class StoresResource:
     async def list(self, request: StreamingRequest, context: RequestContext) -> Reply:
         """List the stores that an image can be in."""
         self._check_several()
-        return json_reply({"stores": [_render(store) for store in self._stores.listed()]})
+        return json_reply({"stores": self._stores.described()})
 
     @route(
         "GET",
@@ -47,7 +46,7 @@ class StoresResource:
         """List the stores with what their drivers and options are."""
         self._check_several()
         self._policy.check(context, "stores_info_detail")
-        return json_reply({"stores": [_render_detail(store) for store in self._stores.listed()]})
+        return json_reply({"stores": self._stores.described(detail=True)})
 
     @route(
         "DELETE",
@@ -75,24 +74,3 @@ class StoresResource:
     def _check_several(self) -> None:
         if not self._stores.multiple:
             raise NoRoute
-
-
-def _render(store: ListedStore) -> dict[str, Any]:
-    body: dict[str, Any] = {"id": store.store_id}
-    if store.description is not None:
-        body["description"] = store.description
-    # Text, not booleans: that is what clients compare with.
-    if store.default:
-        body["default"] = "true"
-    if store.read_only:
-        body["read-only"] = "true"
-    return body
-
-
-def _render_detail(store: ListedStore) -> dict[str, Any]:
-    return {
-        **_render(store),
-        "type": store.driver,
-        "weight": store.weight,
-        "properties": dict(store.properties),
-    }

@@ -6,13 +6,20 @@ Pure: whether the data is really there, and how large it is, was found out befor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from glance.domain.errors import Conflict, Forbidden, Invalid, InvalidStatus
+from glance.domain.errors import Conflict, Invalid
 from glance.domain.image import ACTIVE, QUEUED, Image, Location, check_transition
-from glance.domain.locations import Validation, parse_patch_location
+from glance.domain.locations import (
+    NewLocation,
+    check_addition,
+    check_removal,
+    check_replacement,
+    new_digests,
+    parse_patch_value,
+)
 from glance.domain.quotas import Quotas
 from glance.domain.text import shape
 
@@ -22,16 +29,22 @@ HIDDEN = "Locations can only be changed where show_multiple_locations is on."
 
 @dataclass(frozen=True, slots=True)
 class NewPlaces:
-    """What was found out of the URLs that a patch adds.
+    """What is known of the places that a patch may name.
 
-    :param sizes: bytes of the data, by URL.
-    :param metadata: what the location's metadata has to say of its store, by URL.
-    :param hashing_algorithm: ``[DEFAULT] hashing_algorithm``: hashes that are stated must be its.
+    :param place: makes a location of URL and metadata, with the store that it belongs to.
+    :param schemes: of the URLs that our stores take.
+    :param algorithm: ``[DEFAULT] hashing_algorithm``: hashes that are stated must be its.
+    :param sizes: bytes of the data, by URL, as it was found to be.
     """
 
+    place: Callable[[str, Mapping[str, Any]], Location]
+    schemes: frozenset[str]
+    algorithm: str
     sizes: Mapping[str, int] = field(default_factory=dict)
-    metadata: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    hashing_algorithm: str = "sha512"
+
+    def read(self, value: object) -> NewLocation:
+        """Read a location as a patch gives it; errors are those of ``parse_patch_value``."""
+        return parse_patch_value(value, self.schemes, self.algorithm)
 
 
 def add(image: Image, position: str, value: object, places: NewPlaces, quotas: Quotas) -> None:
@@ -45,25 +58,22 @@ def add(image: Image, position: str, value: object, places: NewPlaces, quotas: Q
     :raises Conflict: the hashes stated are not the image's.
     :raises LimitExceeded: the image would get too many.
     """
-    _check_status(image, QUEUED, ACTIVE)
-    index = len(image.locations) if position == "-" else int(position)
-    wanted = parse_patch_location(value, places.hashing_algorithm)
-    metadata = {**wanted.metadata, **places.metadata.get(wanted.url, {})}
-    location = Location(wanted.url, metadata)
-    if any(old.url == location.url and old.metadata == metadata for old in image.locations):
-        raise Invalid("The location is one of the image's already.")
+    wanted = places.read(value)
+    location = places.place(wanted.url, wanted.metadata)
+    check_addition(image, location, patch=True)
     quotas.check_locations(len(image.locations) + 1)
     size = places.sizes.get(wanted.url)
     if size is None:
-        # The patch was not the same when its URLs were looked at: it cannot happen.
-        raise Conflict("The location was not looked at; try again.")
-    if wanted.validation is not None:
-        _take_hashes(image, wanted.validation)
+        # What was looked at was another image: it was changed in between.
+        raise Conflict(f"Image {image.id} was changed by another request; try again.")
+    for name, digest in new_digests(image, wanted.digests).items():
+        setattr(image, name, digest)
     if image.status == QUEUED:
         check_transition(image, ACTIVE)
         image.status, image.size = ACTIVE, size
     elif image.size is not None and size != image.size:
         raise Invalid("The location's data has another length than the image.")
+    index = len(image.locations) if position == "-" else int(position)
     image.locations.insert(index, location)
 
 
@@ -75,12 +85,10 @@ def remove(image: Image, position: str) -> None:
     :raises Forbidden: it is the last one.
     :raises Invalid: there is no such number.
     """
-    _check_status(image, ACTIVE)
+    check_removal(image)
     index = len(image.locations) - 1 if position == "-" else int(position)
-    if not 0 <= index < len(image.locations):
+    if index >= len(image.locations):
         raise Invalid(f"The image has no location number {position}.")
-    if len(image.locations) == 1:
-        raise Forbidden("The last location of an image cannot be removed.")
     del image.locations[index]
 
 
@@ -90,55 +98,15 @@ def replace_all(image: Image, value: object, places: NewPlaces, quotas: Quotas) 
     :raises Forbidden: the list is empty.
     :raises Invalid: it is no list, or names other places than the image has.
     """
-    _check_status(image, QUEUED, ACTIVE)
     if not isinstance(value, list):
         raise Invalid(f"locations must be a list, not {shape(value)}.")
-    if not value:
-        raise Forbidden("The locations of an image cannot be replaced by none.")
+    wanted = [places.read(item) for item in value]
+    placed = {new.url: places.place(new.url, new.metadata) for new in wanted}
+    check_replacement(image, [placed[new.url] for new in wanted])
     if not image.locations:
         for item in value:
             add(image, "-", item, places, quotas)
-        return
-    wanted = [parse_patch_location(item, places.hashing_algorithm) for item in value]
-    left = list(image.locations)
-    for new in wanted:
-        index = next((n for n, old in enumerate(left) if old.url == new.url), None)
-        if index is None:
-            break
-        del left[index]
-    if left or len(wanted) != len(image.locations):
-        raise Invalid(
-            "The image has locations already: a replacement must have the same URLs, and may "
-            "change their metadata only."
-        )
-    left, image.locations = image.locations, []
-    for new in wanted:
-        index = next(n for n, old in enumerate(left) if old.url == new.url)
-        old = left.pop(index)
-        kept = {k: v for k, v in old.metadata.items() if k in ("store", "backend")}
-        image.locations.append(replace(old, metadata={**new.metadata, **kept}))
-
-
-def _check_status(image: Image, *statuses: str) -> None:
-    if image.status not in statuses:
-        raise InvalidStatus(
-            f"Image {image.id} is {image.status}; its locations can be changed so only while it "
-            f"is {' or '.join(statuses)}."
-        )
-
-
-def _take_hashes(image: Image, stated: Validation) -> None:
-    """Take over hashes that a caller states; those that the image has must be the same."""
-    for name, value in (
-        ("checksum", stated.checksum),
-        ("os_hash_algo", stated.os_hash_algo),
-        ("os_hash_value", stated.os_hash_value),
-    ):
-        present = getattr(image, name)
-        if value is None or value == present:
-            continue
-        if present is not None or image.status != QUEUED:
-            raise Conflict(
-                f"{name} of the image is another already, or can be set only while it is queued."
-            )
-        setattr(image, name, value)
+    else:
+        image.locations = [
+            replace(old, metadata=placed[old.url].metadata) for old in image.locations
+        ]

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from glance.db import images, leases, locations, tasks
 from glance.db.txdbapi import Database
-from glance.domain.errors import Conflict, GlanceError, InvalidStatus, NotFound
+from glance.domain.errors import Conflict, GlanceError, NotFound
 from glance.domain.image import (
     ACTIVE,
     IMPORTING,
@@ -31,6 +31,7 @@ from glance.domain.image import (
     Location,
     check_transition,
 )
+from glance.domain.locations import NewLocation, check_addition
 from glance.domain.viewer import Viewer
 from glance.stores.errors import StoreError
 from glance.stores.registry import Stores
@@ -50,28 +51,17 @@ _log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
-class StatedHash:
-    """A hash that a caller says its data has.
-
-    :param value: hexadecimal, in lower case.
-    """
-
-    algorithm: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
 class LocationOrder:
     """A place to become an image's data, and for whom.
 
-    :param check: raises when the caller may not; called in a thread, in the transaction.
+    :param check: raises when the caller may not; called in a thread, in the transaction, with the
+        image and the length of the data.
     """
 
     image_id: str
     viewer: Viewer
     check: Callable[[Connection, Image, int], None]
-    url: str
-    stated: StatedHash | None = None
+    location: NewLocation
     request_id: str | None = None
     user_id: str | None = None
 
@@ -154,9 +144,10 @@ class LocationImporter(Service):
         :raises Invalid: formats are not set, or the data cannot be read.
         :raises LimitExceeded: a quota would be exceeded.
         """
-        found = await self._keeper.look(order.url)
-        location = Location(order.url, dict(found.metadata))
-        job = await self._database.runInteraction(self._thd_begin, order, location, found.size)
+        new = order.location
+        size = await self._keeper.look(new.url)
+        location = self._stores.placed(new.url, new.metadata)
+        job = await self._database.runInteraction(self._thd_begin, order, location, size)
         if job is not None:
             self._start(job)
 
@@ -165,17 +156,13 @@ class LocationImporter(Service):
     ) -> _Job | None:
         image = images.thd_get(connection, order.image_id, order.viewer, lock=True)
         order.check(connection, image, size)
-        if image.status != QUEUED:
-            raise InvalidStatus(
-                f"Image {image.id} is {image.status}; a location can be added only while it is "
-                "queued."
-            )
-        stated = order.stated
+        check_addition(image, location, patch=False)
+        stated = order.location.digests
         target = IMPORTING if self._secure and stated else ACTIVE
         check_transition(image, target)
         values: dict[str, Any] = {"size": size}
         if stated and not self._secure:
-            values |= _hash_values(stated.algorithm, stated.value)
+            values |= _hash_values(stated.os_hash_algo, stated.os_hash_value)
         if not images.thd_set_status(connection, image.id, QUEUED, target, values):
             raise Conflict(f"Image {image.id} was changed by another request; try again.")
         images.thd_add_location(connection, image.id, location)
@@ -189,8 +176,8 @@ class LocationImporter(Service):
         lease = leases.thd_take(connection, image.id, leases.HASHING, who.node, who.worker)
         if lease is None:
             raise Conflict(f"Image {image.id} is being changed by another request.")
-        algorithm = stated.algorithm if stated else self._algorithm
-        value = stated.value if stated else None
+        algorithm = stated.os_hash_algo if stated else self._algorithm
+        value = stated.os_hash_value if stated else None
         return _Job(image.id, lease, location, size, algorithm, value, task.id)
 
     def _start(self, job: _Job) -> None:
@@ -342,8 +329,15 @@ def _hash_values(algorithm: str, value: str) -> dict[str, Any]:
 
 
 def _new_task(order: LocationOrder, image: Image) -> tasks.Task:
-    stated = order.stated
-    validation = {"os_hash_algo": stated.algorithm, "os_hash_value": stated.value} if stated else {}
+    stated = order.location.digests
+    said = (
+        {}
+        if stated is None
+        else {
+            "os_hash_algo": stated.os_hash_algo,
+            "os_hash_value": stated.os_hash_value,
+        }
+    )
     return tasks.Task(
         id=str(uuid4()),
         type=TASK_TYPE,
@@ -353,5 +347,5 @@ def _new_task(order: LocationOrder, image: Image) -> tasks.Task:
         request_id=order.request_id,
         user_id=order.user_id,
         # Not the URL: it may hold credentials, and tasks are shown to users.
-        input={"image_id": image.id, "validation_data": validation},
+        input={"image_id": image.id, "validation_data": said},
     )

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from glance.db import images, leases, locations
 from glance.db.txdbapi import Database
-from glance.domain.errors import Conflict, Forbidden, Invalid, InvalidStatus, NotFound, Unavailable
+from glance.domain.errors import Conflict, Forbidden, Invalid, InvalidStatus, NotFound
 from glance.domain.image import ACTIVE, Image, Location
 from glance.domain.viewer import Viewer
 from glance.stores.errors import DataNotFound, DeleteNotSupported, StoreError, UnknownStore
@@ -24,18 +24,6 @@ from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.worker import WorkerIdentity
 
 _log = Logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a look at a new location found.
-
-    :param metadata: what the location's metadata has to say of its store.
-    :param size: bytes.
-    """
-
-    metadata: dict[str, str]
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +67,20 @@ class LocationKeeper:
         self._heartbeat = heartbeat
         self._identity = identity
 
-    async def look(self, url: str) -> Found:
-        """Look at data that is to become an image's.
+    async def look(self, url: str) -> int:
+        """Look at data that is to become an image's; return its length in bytes.
 
         :raises Invalid: no store of ours reads it, it is not there, or it is empty.
         """
         try:
-            store = self._stores.store_for_new_location(url)
-            size: int = await store.size_of(url)
-        except Unavailable:
-            raise
+            size: int = await self._stores.for_new(url).size_of(url)
         except (StoreError, UnknownStore) as error:
-            # What the store says may name the place, and why it cannot be reached is not for
-            # whoever tries out addresses.
+            # Why it cannot be reached is not for whoever tries out addresses.
             _log.info("A new location cannot be used: {error}", error=error)
             raise _unusable() from None
         if not size:
             raise _unusable()
-        return Found({"store": store.store_id} if self._stores.multiple else {}, size)
+        return size
 
     def thd_save(self, connection: Connection, before: Image, after: Image) -> Leaving | None:
         """Record what differs between the locations of two versions of an image, read under lock.

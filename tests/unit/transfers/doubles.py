@@ -202,6 +202,9 @@ class MemoryStore:
     def stop(self) -> Deferred[None]:
         return succeed(None)
 
+    def properties(self) -> dict[str, Any]:
+        return {}
+
     def open_writer(self, image_id: str, size: int | None) -> Deferred[Any]:
         def opened() -> Any:
             if image_id in self.objects:
@@ -214,6 +217,9 @@ class MemoryStore:
 
     def open_reader(self, url: str) -> Deferred[Any]:
         return self.step("open_reader", lambda: MemoryReader(self._find(url)))
+
+    def size_of(self, url: str) -> Deferred[int]:
+        return self.step("size_of", lambda: len(self._find(url)))
 
     def delete(self, url: str) -> Deferred[None]:
         def deleted() -> None:
