@@ -23,9 +23,10 @@ from glance.config import Loaded
 from glance.db.engine import make_configured_engine
 from glance.db.txdbapi import Database, Retry
 from glance.domain.documents import served_schemas
-from glance.domain.quotas import Quotas
+from glance.domain.quotas import Quotas, parse_bytes
 from glance.domain.schemas import ImageValidator
 from glance.identity.authentication import NoAuthentication
+from glance.identity.limits import SameForAll
 from glance.identity.policy import AdministratorPolicy
 from glance.stores.registry import Stores
 from glance.transfers.hashing import Hashes, check_algorithm
@@ -75,6 +76,7 @@ class ApiService(MultiService):
         self._identity = WorkerIdentity.of_this_process()
         self._database = make_database(conf, reactor)
         self._stores = Stores(conf, reactor)
+        self._limits = SameForAll(parse_bytes(conf.user_storage_quota))
         self._hashing = ThreadPool(minthreads=0, maxthreads=HASH_THREADS, name="hashing")
         heartbeat = Heartbeat(self._database, reactor, conf.transfer_heartbeat_interval)
         remover = Remover(
@@ -99,6 +101,7 @@ class ApiService(MultiService):
             lambda: Hashes(reactor, self._hashing, conf.hashing_algorithm),
             lambda image: make_inspector(reactor, self._hashing, image, conf.image_format),
             conf.image_size_cap,
+            self._limits,
         )
         self.site = self._make_site(conf, remover)
 
@@ -107,7 +110,7 @@ class ApiService(MultiService):
         policy = AdministratorPolicy()
         stall_time = conf.client_socket_timeout
         resources = [
-            ImagesResource(self._database, policy, remover, settings),
+            ImagesResource(self._database, policy, remover, settings, self._limits),
             ImageDataResource(
                 self._database, policy, self._stores, self._uploader, self._reactor, stall_time
             ),

@@ -94,8 +94,6 @@ def check_unavailable(conf: Any, warn: Callable[[str], None]) -> None:
         raise ConfigError(
             "[healthcheck] allowed_source_ranges is not supported by this version; leave it unset."
         )
-    if str(conf.user_storage_quota).strip() not in ("0", ""):
-        warn("[DEFAULT] user_storage_quota has no effect in this version.")
 
 
 def worker_count(configured: int | None) -> int:
