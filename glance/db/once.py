@@ -15,7 +15,7 @@ class InsertOnce:
 
     Another transaction's key that is not committed yet is waited for.
 
-    :param table: every column but the key has a default in the database.
+    :param table: every column but the key has a default in the database, and only there.
     """
 
     def __init__(self, table: Table) -> None:

@@ -38,7 +38,7 @@ however that comes.
 quota_owners = catalogue_table(
     "quota_owners",
     Column("owner", String(255), primary_key=True),
-    Column("turns", big_integer(), nullable=False, default=0, server_default="0"),
+    Column("turns", big_integer(), nullable=False, server_default="0"),
     metadata=OWN,
 )
 """A row for each owner whose quota was asked for: who counts what that owner has locks it."""

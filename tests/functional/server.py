@@ -62,6 +62,7 @@ class Server:
     :param arguments: more of the command line.
     :param room: bytes of a small file system of its own that it keeps things in.
     :param own_group: make it the leader of a group of processes, as a shell does.
+    :param database: URL of a database other than the SQLite file in its state directory.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Server:
         arguments: tuple[str, ...] = (),
         room: int | None = None,
         own_group: bool = False,
+        database: str | None = None,
     ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="glance-test-"))
         self.state = self.home / "state"
@@ -90,6 +92,8 @@ class Server:
         self._env |= {"HOME": str(self.home), "XDG_STATE_HOME": str(self.home / "xdg")}
         self._env |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
         self._env |= {f"OS_DEFAULT__{key.upper()}": str(value) for key, value in values.items()}
+        if database is not None:
+            self._env["OS_DATABASE__CONNECTION"] = database
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Server:

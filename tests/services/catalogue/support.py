@@ -26,7 +26,8 @@ from glance.domain.viewer import Viewer
 
 ADMIN = Viewer(is_admin=True)
 TABLES = (
-    transfer_leases, quota_owners, image_tombstones, image_members, image_properties, image_tags, image_locations, images.images,
+    transfer_leases, quota_owners, image_tombstones, image_members, image_properties, image_tags,
+    image_locations, images.images,
 )  # fmt: skip
 
 #: Longer than any answer takes; only a deadlock waits for it.
