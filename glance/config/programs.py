@@ -12,7 +12,7 @@ from pathlib import Path
 
 from oslo_config import cfg
 
-from glance.config.options import api, database, general, server, store
+from glance.config.options import api, database, general, identity, server, store
 
 Options = Mapping[str, Sequence[cfg.Opt]]
 
@@ -62,6 +62,7 @@ PROGRAMS: dict[str, Program] = {
                 general.OPTIONS,
                 server.OPTIONS,
                 api.OPTIONS,
+                identity.OPTIONS,
                 database.OPTIONS,
                 store.OPTIONS,
             ),

@@ -25,7 +25,8 @@ from glance.db.txdbapi import Database, Retry
 from glance.domain.documents import served_schemas
 from glance.domain.quotas import Quotas, parse_bytes
 from glance.domain.schemas import ImageValidator
-from glance.identity.authentication import NoAuthentication
+from glance.identity.context import Identity
+from glance.identity.factory import make_authenticator
 from glance.identity.limits import SameForAll
 from glance.identity.policy import AdministratorPolicy
 from glance.stores.registry import Stores
@@ -74,6 +75,7 @@ class ApiService(MultiService):
         self._listener = listener
         self._port: Any = None
         self._identity = WorkerIdentity.of_this_process()
+        self._authenticator = make_authenticator(conf, reactor, is_administrator)
         self._database = make_database(conf, reactor)
         self._stores = Stores(conf, reactor)
         self._limits = SameForAll(parse_bytes(conf.user_storage_quota))
@@ -124,7 +126,7 @@ class ApiService(MultiService):
         )
         return make_site(
             self._reactor,
-            NoAuthentication(),
+            self._authenticator,
             resources,
             healthcheck,
             public_endpoint=settings.public_endpoint,
@@ -141,6 +143,7 @@ class ApiService(MultiService):
         super().startService()
         self._hashing.start()
         self._database.start()
+        self._authenticator.start()
         ensureDeferred(self._start()).addErrback(self._failed)
 
     async def _start(self) -> None:
@@ -171,6 +174,7 @@ class ApiService(MultiService):
             yield self._port.stopListening()
         broken_off = self._uploader.stop().addTimeout(STOP_TIME, self._reactor)
         yield broken_off.addErrback(lambda failure: failure.trap(TimeoutError) and None)
+        yield self._authenticator.stop()
         yield MultiService.stopService(self)
         yield self._stores.stop()
         self._hashing.stop()
@@ -179,6 +183,11 @@ class ApiService(MultiService):
 
 def _go_on(result: Any, seconds: float) -> None:
     _log.error("A store did not start within {seconds} s; going on without", seconds=seconds)
+
+
+def is_administrator(identity: Identity) -> bool:
+    """Tell whether somebody may see and do everything."""
+    return "admin" in identity.roles
 
 
 def make_database(conf: Any, reactor: Any) -> Database:

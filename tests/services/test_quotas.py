@@ -22,7 +22,9 @@ SERVERS = [
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with ExitStack() as stack:
         url = stack.enter_context(request.getfixturevalue(request.param).database())
-        server = Server(settings=SETTINGS, arguments=WORKERS, database=url)
+        server = Server(
+            settings=SETTINGS, arguments=WORKERS, options={"database": {"connection": url}}
+        )
         yield stack.enter_context(server)
         assert server.trouble() == []
 
