@@ -19,15 +19,16 @@ from glance.api.schemas import SchemasResource
 from glance.api.settings import ApiSettings
 from glance.api.site import make_site
 from glance.api.streaming import StreamingRequest, StreamingSite
+from glance.api.usage import UsageResource
 from glance.config import Loaded
 from glance.db.engine import make_configured_engine
 from glance.db.txdbapi import Database, Retry
 from glance.domain.documents import served_schemas
-from glance.domain.quotas import Quotas, parse_bytes
+from glance.domain.quotas import Quotas
 from glance.domain.schemas import ImageValidator
 from glance.identity.context import Identity
 from glance.identity.factory import make_authenticator
-from glance.identity.limits import SameForAll
+from glance.identity.limits import make_limits
 from glance.identity.policy import AdministratorPolicy
 from glance.stores.registry import Stores
 from glance.transfers.hashing import Hashes, check_algorithm
@@ -76,9 +77,9 @@ class ApiService(MultiService):
         self._port: Any = None
         self._identity = WorkerIdentity.of_this_process()
         self._authenticator = make_authenticator(conf, reactor, is_administrator)
+        self._limits = make_limits(conf, reactor)
         self._database = make_database(conf, reactor)
         self._stores = Stores(conf, reactor)
-        self._limits = SameForAll(parse_bytes(conf.user_storage_quota))
         self._hashing = ThreadPool(minthreads=0, maxthreads=HASH_THREADS, name="hashing")
         heartbeat = Heartbeat(self._database, reactor, conf.transfer_heartbeat_interval)
         remover = Remover(
@@ -117,6 +118,7 @@ class ApiService(MultiService):
                 self._database, policy, self._stores, self._uploader, self._reactor, stall_time
             ),
             ActionsResource(self._database, policy),
+            UsageResource(self._database, self._limits, unified=conf.use_keystone_limits),
             SchemasResource(served_schemas(settings.disk_formats, settings.container_formats)),
         ]
         health = conf.healthcheck
@@ -144,6 +146,7 @@ class ApiService(MultiService):
         self._hashing.start()
         self._database.start()
         self._authenticator.start()
+        self._limits.start()
         ensureDeferred(self._start()).addErrback(self._failed)
 
     async def _start(self) -> None:
@@ -175,6 +178,7 @@ class ApiService(MultiService):
         broken_off = self._uploader.stop().addTimeout(STOP_TIME, self._reactor)
         yield broken_off.addErrback(lambda failure: failure.trap(TimeoutError) and None)
         yield self._authenticator.stop()
+        yield self._limits.stop()
         yield MultiService.stopService(self)
         yield self._stores.stop()
         self._hashing.stop()

@@ -71,12 +71,14 @@ def _make_service(
 
         return ApiService(loaded, reactor, listener)
     from glance.identity.factory import make_authenticator
+    from glance.identity.limits import make_limits
     from glance.services.supervisor import Supervisor, worker_command
     from glance.stores.registry import Stores
 
     # Made only to be found good: a worker would find its faults anew at every start.
     Stores(loaded.conf, reactor)
     make_authenticator(loaded.conf, reactor, lambda _: False)
+    make_limits(loaded.conf, reactor)
     return Supervisor(reactor, listener, worker_command(argv), count)
 
 
