@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from glance.api.routing import (
 )
 from glance.api.settings import ApiSettings
 from glance.api.streaming import StreamingRequest
-from glance.db import images
+from glance.db import images, quotas
 from glance.db.image_listing import thd_list
 from glance.db.txdbapi import Database
 from glance.domain import patch
@@ -33,11 +34,12 @@ from glance.domain.errors import (
 from glance.domain.image import COMMUNITY, PUBLIC, Image
 from glance.domain.listing import page_links, parse_list_query
 from glance.domain.location_changes import NewPlaces
-from glance.domain.quotas import Quotas
+from glance.domain.quotas import OwnerLimits, Quotas
 from glance.domain.rendering import render_image, render_page
 from glance.domain.schemas import parse_create
 from glance.domain.text import check_storable
 from glance.identity.context import RequestContext
+from glance.identity.limits import IOwnerLimits, under_limits
 from glance.identity.policy import IPolicy
 from glance.stores.registry import Stores
 from glance.transfers.detached import detached
@@ -70,6 +72,7 @@ class ImagesResource:
         remover: Remover,
         keeper: LocationKeeper,
         settings: ApiSettings,
+        limits: IOwnerLimits,
     ) -> None:
         self._database = database
         self._policy = policy
@@ -77,6 +80,7 @@ class ImagesResource:
         self._remover = remover
         self._keeper = keeper
         self._settings = settings
+        self._limits = limits
 
     def _render(self, image: Image, context: RequestContext) -> dict[str, Any]:
         settings = self._settings
@@ -132,7 +136,12 @@ class ImagesResource:
             quotas=self._settings.quotas,
         )
         self._check_visibility(context, image)
-        image = await self._database.runInteraction(images.thd_insert, image)
+        chosen = body.get("id") is not None
+        image = await under_limits(
+            self._limits,
+            image.owner,
+            lambda limits: self._database.runInteraction(_thd_create, image, chosen, limits),
+        )
         location = absolute(request, self._settings.public_endpoint, f"/v2/images/{image.id}")
         headers = [("Location", location)]
         if self._settings.import_methods:
@@ -184,10 +193,12 @@ class ImagesResource:
             request.setHeader("Accept-Patch", accepted)
             raise UnsupportedPatch(f"The media type of a PATCH is one of {accepted}.")
         operations = _PARSE_PATCH[form](read_json(request))
-        places = await self._look_at_places(context, image_id, operations)
+        places, owner = await self._look_at_places(context, image_id, operations)
         rules = _location_rules(operations)
 
-        def thd_change(connection: Connection) -> tuple[Image, Leaving | None]:
+        def thd_change(
+            connection: Connection, limits: OwnerLimits | None = None
+        ) -> tuple[Image, Leaving | None]:
             before = images.thd_get(connection, image_id, context.viewer, lock=True)
             before.locations = self._stores.by_preference(before.locations)
             for rule in rules:
@@ -203,28 +214,39 @@ class ImagesResource:
             if after.visibility != before.visibility:
                 self._check_visibility(context, after)
             self._policy.check(context, "modify_image", before)
+            added = sum(place.id is None for place in after.locations)
+            if added and limits is not None:
+                more = added * (after.size or 0)
+                quotas.thd_check_more(connection, before, limits, more, context.viewer)
             leaving = self._keeper.thd_save(connection, before, after)
             return images.thd_update(connection, before, after), leaving
 
-        image, leaving = await self._database.runInteraction(thd_change)
+        if places is not None and places.sizes:
+            image, leaving = await under_limits(
+                self._limits,
+                owner,
+                lambda limits: self._database.runInteraction(thd_change, limits),
+            )
+        else:
+            image, leaving = await self._database.runInteraction(thd_change)
         if leaving is not None:
             await detached(self._keeper.let_go(leaving))
         return json_reply(self._render(image, context))
 
     async def _look_at_places(
-        self, context: RequestContext, image_id: str, operations: list[patch.Operation]
-    ) -> NewPlaces | None:
+        self, context: RequestContext, image_id: str, operations: Sequence[patch.Operation]
+    ) -> tuple[NewPlaces | None, str | None]:
         """Find out what a patch needs to know of the locations that it adds.
 
-        :returns: ``None`` where callers may not change locations.
+        :returns: that, ``None`` where callers may not change locations; and whose the image is.
         """
         if not self._settings.show_multiple_locations:
-            return None
+            return None, None
         stores = self._stores
         places = NewPlaces(stores.placed, stores.schemes, self._settings.hashing_algorithm)
         added = patch.added_locations(operations)
         if not added:
-            return places
+            return places, None
         # Strangers must not make the service look at addresses.
         image = await self._database.runReading(images.thd_get, image_id, context.viewer)
         self._policy.check(context, "set_image_location", image)
@@ -234,7 +256,7 @@ class ImagesResource:
         for url in {places.read(value).url for value in added}:
             known = url in present and image.size is not None
             sizes[url] = image.size or 0 if known else await self._keeper.look(url)
-        return replace(places, sizes=sizes)
+        return replace(places, sizes=sizes), image.owner
 
     @route(
         "DELETE",
@@ -310,7 +332,7 @@ class ImagesResource:
             self._policy.check(context, "communitize_image", image)
 
 
-def _location_rules(operations: list[patch.Operation]) -> list[str]:
+def _location_rules(operations: Sequence[patch.Operation]) -> list[str]:
     """Return the policy rules that a patch's changes of locations come under."""
     rules = []
     if patch.touches_locations(operations, "add", "replace"):
@@ -318,6 +340,12 @@ def _location_rules(operations: list[patch.Operation]) -> list[str]:
     if patch.touches_locations(operations, "remove"):
         rules.append("delete_image_location")
     return rules
+
+
+def _thd_create(connection: Connection, image: Image, chosen: bool, limits: OwnerLimits) -> Image:
+    image = images.thd_insert(connection, image, chosen=chosen)
+    quotas.thd_check_create(connection, image, limits)
+    return image
 
 
 def _thd_add_tag(connection: Connection, image: Image, tag: str, quotas: Quotas) -> None:

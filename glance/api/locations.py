@@ -7,13 +7,16 @@ from sqlalchemy import Connection
 from glance.api.routing import Reply, json_reply, read_json, route
 from glance.api.settings import ApiSettings
 from glance.api.streaming import StreamingRequest
-from glance.db import images
+from glance.db import images, quotas
 from glance.db.txdbapi import Database
 from glance.domain.image import Image
-from glance.domain.locations import parse_post_body
+from glance.domain.locations import NewLocation, parse_post_body
+from glance.domain.quotas import OwnerLimits
 from glance.identity.context import RequestContext
+from glance.identity.limits import IOwnerLimits, under_limits
 from glance.identity.policy import IPolicy
 from glance.stores.registry import Stores
+from glance.transfers.detached import detached
 from glance.transfers.location_import import LocationImporter, LocationOrder
 
 #: Callers with this role may name places in any store.
@@ -30,12 +33,14 @@ class LocationsResource:
         stores: Stores,
         importer: LocationImporter,
         settings: ApiSettings,
+        limits: IOwnerLimits,
     ) -> None:
         self._database = database
         self._policy = policy
         self._stores = stores
         self._importer = importer
         self._settings = settings
+        self._limits = limits
 
     @route(
         "POST",
@@ -51,20 +56,27 @@ class LocationsResource:
             read_json(request), self._stores.schemes, trusted=SERVICE_ROLE in context.roles
         )
         # Strangers must not make the service look at addresses.
-        await self._database.runReading(self._thd_check, context, image_id)
-        order = LocationOrder(
-            image_id,
-            context.viewer,
-            lambda connection, image, size: self._check(context, image),
-            wanted,
-            context.request_id,
-            context.user_id,
+        image = await self._database.runReading(images.thd_get, image_id, context.viewer)
+        self._check(context, image)
+        await under_limits(
+            self._limits,
+            image.owner,
+            lambda limits: detached(
+                self._importer.add(self._order(context, image_id, wanted, limits))
+            ),
         )
-        await self._importer.add(order)
         return Reply(202, content_type=None)
 
-    def _thd_check(self, connection: Connection, context: RequestContext, image_id: str) -> None:
-        self._check(context, images.thd_get(connection, image_id, context.viewer))
+    def _order(
+        self, context: RequestContext, image_id: str, wanted: NewLocation, limits: OwnerLimits
+    ) -> LocationOrder:
+        def thd_check(connection: Connection, image: Image, size: int) -> None:
+            self._check(context, image)
+            quotas.thd_check_more(connection, image, limits, size, context.viewer)
+
+        return LocationOrder(
+            image_id, context.viewer, thd_check, wanted, context.request_id, context.user_id
+        )
 
     def _check(self, context: RequestContext, image: Image) -> None:
         self._policy.check(context, "add_image_location", image)

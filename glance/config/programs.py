@@ -12,7 +12,16 @@ from pathlib import Path
 
 from oslo_config import cfg
 
-from glance.config.options import api, database, general, importing, server, store
+from glance.config.options import (
+    api,
+    database,
+    general,
+    identity,
+    importing,
+    limits,
+    server,
+    store,
+)
 
 Options = Mapping[str, Sequence[cfg.Opt]]
 
@@ -63,6 +72,8 @@ PROGRAMS: dict[str, Program] = {
                 general.OPTIONS,
                 server.OPTIONS,
                 api.OPTIONS,
+                identity.OPTIONS,
+                limits.OPTIONS,
                 database.OPTIONS,
                 store.OPTIONS,
                 importing.OPTIONS,

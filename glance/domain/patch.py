@@ -8,6 +8,7 @@ on a copy, so a list of operations takes effect wholly or not at all.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -169,7 +170,7 @@ def _pointer(op: str, path: object) -> tuple[str, ...]:
     return pointer
 
 
-def added_locations(operations: list[Operation]) -> list[object]:
+def added_locations(operations: Iterable[Operation]) -> list[object]:
     """Return the values of the locations that a patch adds, as they are."""
     values: list[object] = []
     for operation in operations:
@@ -182,7 +183,7 @@ def added_locations(operations: list[Operation]) -> list[object]:
     return values
 
 
-def touches_locations(operations: list[Operation], *ops: Op) -> bool:
+def touches_locations(operations: Iterable[Operation], *ops: Op) -> bool:
     """Tell whether a patch does one of some operations to locations."""
     return any(op.path[0] == "locations" and op.op in ops for op in operations)
 

@@ -245,8 +245,10 @@ class TestChanges:
     def test_replacing(self):
         check_replacement(image("a", "b"), [Location("b"), Location("a")])
         check_replacement(image(status="queued"), [Location("a")])
-        for urls in ([], ["a"], ["a", "b", "c"], ["a", "c"]):
-            with pytest.raises(Forbidden):
+        with pytest.raises(Forbidden):
+            check_replacement(image("a", "b"), [])
+        for urls in (["a"], ["a", "b", "c"], ["a", "c"]):
+            with pytest.raises(Invalid):
                 check_replacement(image("a", "b"), [Location(url) for url in urls])
         with pytest.raises(Invalid):
             check_replacement(image("a", "b"), [Location(url) for url in "aab"])
