@@ -130,11 +130,18 @@ class HttpStore:
     def open_reader(self, url: str) -> Deferred[HttpReader]:
         """Begin to fetch a URL; only its length is known then, and data comes as it is read."""
 
-        async def opened() -> HttpReader:
-            fetcher = self._get_fetcher(url)
-            return HttpReader(fetcher, url, await self._telling(fetcher.fetch(url)))
+        return Deferred.fromCoroutine(self._open_reader(url))
 
-        return Deferred.fromCoroutine(opened())
+    async def _open_reader(self, url: str) -> HttpReader:
+        fetcher = self._get_fetcher(url)
+        try:
+            return HttpReader(fetcher, url, await fetcher.fetch(url))
+        except FetchRefused as refusal:
+            # Which option to change is for the operator to know; where data is, for nobody else.
+            _log.warn(
+                "Store {store}: not fetched: {error}", store=self.store_id, error=refusal.message
+            )
+            raise FetchRefused("The image's data may not be fetched from where it is.") from None
 
     def size_of(self, url: str) -> Deferred[int]:
         """Ask for the length of what is at a URL."""
@@ -145,7 +152,7 @@ class HttpStore:
         # Some servers know no HEAD, some allow nothing but the one request that was signed.
         for head in (True, False):
             try:
-                found = await self._telling(fetcher.fetch(url, head=head))
+                found = await fetcher.fetch(url, head=head)
             except FetchRefused:
                 raise
             except BadLocation:
@@ -180,17 +187,6 @@ class HttpStore:
     def sweep(self) -> Deferred[int]:
         """Find nothing: nobody writes."""
         return succeed(0)
-
-    async def _telling(self, fetching: Any) -> Fetched:
-        try:
-            found: Fetched = await fetching
-        except FetchRefused as refusal:
-            # The message names the option to change, and nothing of the URL.
-            _log.warn(
-                "Store {store}: not fetched: {error}", store=self.store_id, error=refusal.message
-            )
-            raise
-        return found
 
     def _get_fetcher(self, url: str) -> Fetcher:
         if not self.owns(url):
