@@ -260,5 +260,5 @@ def describe(error: BaseException) -> str:
         return f"TLS failed ({', '.join(texts) or 'the connection was cut'})"
     text = str(error).strip().rstrip(".")
     if text and isinstance(error, _SELF_EXPLAINING):
-        return text[0].lower() + text[1:]
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
