@@ -1,6 +1,7 @@
 """Asking over HTTP: repeated when that helps, bounded in time and size."""
 
 from OpenSSL import SSL
+from service_identity import VerificationError
 from treq.testing import StubTreq
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
@@ -212,6 +213,7 @@ class TestDescribe(SynchronousTestCase):
         for error, text in [
             (wrapped, "TLS failed (certificate verify failed)"),
             (SSL.Error(), "TLS failed (the connection was cut)"),
+            (VerificationError([1]), "TLS failed (the certificate is not for this host)"),
             (TimeoutError(), "it did not answer in time"),
             (DNSLookupError("no name"), "DNS lookup failed: no name"),
             (ValueError("x."), "ValueError: x"),
