@@ -33,10 +33,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from glance.db import tombstones
 from glance.db.columns import utcnow
 from glance.db.image_parts import IMAGE, IS_IMAGE, add_parts, parts_of
-from glance.db.once import InsertOnce
-from glance.db.own_tables import image_tombstones
 from glance.db.prepared import Prepared, among
 from glance.db.tables import (
     image_locations,
@@ -114,12 +113,6 @@ _LOCK = Prepared(
     .with_for_update()
 )
 
-_TOMBSTONE = Prepared(
-    select(image_tombstones.c.id).where(image_tombstones.c.id == bindparam("image_id"))
-)
-
-_put_up_tombstone = InsertOnce(image_tombstones)
-
 
 def missing(image_id: str) -> NotFound:
     """Return the error for an image that is not there, or not there for this caller."""
@@ -164,7 +157,7 @@ def thd_insert(connection: Connection, image: Image, *, chosen: bool = False) ->
     :param chosen: its id was not made for it but asked for, and may have been another's.
     :raises Duplicate: an image of that id exists, or once existed.
     """
-    if chosen and _TOMBSTONE.thd_rows(connection, {"image_id": image.id}):
+    if chosen and tombstones.thd_find(connection, image.id):
         raise _taken(image.id)
     now = utcnow()
     image.created_at = image.updated_at = now
@@ -327,7 +320,7 @@ def thd_mark_deleted(connection: Connection, image: Image, *, delayed: bool) -> 
     gone = {"of_id": image.id, "now": now, "new_status": status}
     for statement in _ALL_GONE:
         statement.thd_run(connection, gone)
-    _put_up_tombstone.thd_insert(connection, image.id)
+    tombstones.thd_put_up(connection, image.id)
     return True
 
 

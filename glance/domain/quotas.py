@@ -181,7 +181,7 @@ class OwnerLimits:
 
     def room_for_uploads(self, taken: int, told: bool = True) -> Room | None:
         """Return how many uploads are left, likewise."""
-        return _room("images with data on its way at once", self.count_uploading, taken, told)
+        return _room("uploads and imports at once", self.count_uploading, taken, told)
 
 
 #: Where nothing is limited.

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 from OpenSSL import SSL
+from service_identity import VerificationError
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
 from twisted.internet.error import (
@@ -74,6 +75,7 @@ _TROUBLE = (
     ResponseFailed,
     SSL.Error,
     TimeoutError,
+    VerificationError,
     _TooLong,
 )
 
@@ -258,7 +260,9 @@ def describe(error: BaseException) -> str:
     if isinstance(error, SSL.Error):
         texts = [str(part[-1]) for part in error.args[0]] if error.args and error.args[0] else []
         return f"TLS failed ({', '.join(texts) or 'the connection was cut'})"
+    if isinstance(error, VerificationError):
+        return "TLS failed (the certificate is not for this host)"
     text = str(error).strip().rstrip(".")
     if text and isinstance(error, _SELF_EXPLAINING):
-        return text[0].lower() + text[1:]
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -40,6 +40,12 @@ POINTS = 100
 _log = Logger()
 
 
+#: First words of the answers to what we ask.
+_KNOWN = frozenset(
+    [b"VALUE", b"END", b"STORED", b"NOT_STORED", b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR"]
+)
+
+
 class Protocol(MemCacheProtocol):
     """Twisted's protocol, which closes the connection where a server talks nonsense."""
 
@@ -53,9 +59,21 @@ class Protocol(MemCacheProtocol):
     def lineReceived(self, line: bytes) -> None:
         """Take a line."""
         try:
+            if line.split(b" ", 1)[0] not in _KNOWN:
+                raise ValueError("an answer that nothing was asked for")
             super().lineReceived(line)
         except Exception as error:
             self._nonsense(type(error).__name__)
+
+    def cmd_STORED(self) -> None:
+        """Take the success of a set."""
+        if self._current[0].command != b"set":
+            raise ValueError("an answer to another question")
+        super().cmd_STORED()
+
+    def cmd_NOT_STORED(self) -> None:
+        """Take the failure of a set."""
+        self._current.popleft().fail(ServerError("not stored"))
 
     def cmd_VALUE(self, line: bytes) -> None:
         """Take the head of a value."""

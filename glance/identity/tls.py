@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
@@ -27,6 +27,8 @@ from glance.domain.errors import ConfigError
 _PEM = re.compile(
     rb"-----BEGIN ((?:TRUSTED |X509 )?CERTIFICATE)-----.+?-----END \1-----", re.DOTALL
 )
+
+_UNUSABLE = (SSL.Error, crypto.Error, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class ClientTLS:
         if ciphers:
             try:
                 SSL.Context(SSL.TLS_CLIENT_METHOD).set_cipher_list(ciphers.encode())
-            except (SSL.Error, ValueError):
+            except _UNUSABLE:
                 raise ConfigError(
                     f"[{files.section}] the ciphers {ciphers!r} are none that OpenSSL knows."
                 ) from None
@@ -97,7 +99,7 @@ class ClientTLS:
         blocks = [match[0] for match in _PEM.finditer(data)]
         try:
             certificates = [Certificate.loadPEM(block) for block in blocks]
-        except (SSL.Error, ValueError):
+        except _UNUSABLE:
             certificates = []
         if not certificates:
             raise files.unusable(files.authorities)
@@ -110,7 +112,7 @@ class ClientTLS:
         key = files.read(files.key)
         try:
             return PrivateCertificate.loadPEM(certificate + b"\n" + (key or b""))
-        except (SSL.Error, ValueError):
+        except _UNUSABLE:
             raise files.unusable(files.certificate if key is None else files.key) from None
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -20,6 +20,8 @@ from glance.identity.context import Identity
 
 #: Of the form that is kept; another one is not read.
 KEPT_VERSION = 1
+
+T = TypeVar("T")
 
 
 class Malformed(ValueError):
@@ -77,10 +79,10 @@ def parse(document: Any, now: float, catalogs: Catalogs, *, with_catalog: bool =
     user = _mapping(token.get("user"), "user")
     if not _text(user, "id"):
         raise Malformed("the user has no id")
-    project = _mapping(token.get("project") or {}, "project")
-    role_names = _names(token.get("roles") or [], "role")
+    project = _member(token, "project")
+    role_names = _names(token.get("roles", []), "role")
     try:
-        catalog = catalogs.get(token.get("catalog") or []) if with_catalog else ()
+        catalog = catalogs.get(token.get("catalog", [])) if with_catalog else ()
     except ValueError as error:
         raise Malformed(str(error)) from None
     system = token.get("system")
@@ -91,7 +93,7 @@ def parse(document: Any, now: float, catalogs: Catalogs, *, with_catalog: bool =
         project_id=_text(project, "id"),
         project_name=_text(project, "name"),
         project_domain_id=_domain(project),
-        domain_id=_text(_mapping(token.get("domain") or {}, "domain"), "id"),
+        domain_id=_text(_member(token, "domain"), "id"),
         system_scope="all" if isinstance(system, dict) and system.get("all") is True else None,
         is_admin_project=token.get("is_admin_project", True) is True,
         roles=frozenset(name.lower() for name in role_names),
@@ -103,7 +105,7 @@ def parse(document: Any, now: float, catalogs: Catalogs, *, with_catalog: bool =
         expires_at=timestamp(token.get("expires_at")),
         checked_at=now,
         access_rules=_access_rules(token.get("application_credential")),
-        bound_to=_bound_to(token.get("bind")),
+        bound_to=frozenset(_member(token, "bind")),
     )
 
 
@@ -129,6 +131,12 @@ def _mapping(value: Any, what: str) -> Mapping[str, Any]:
     return value
 
 
+def _member(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a member that may be missing or null."""
+    value = values.get(name)
+    return {} if value is None else _mapping(value, name)
+
+
 def _text(values: Mapping[str, Any], name: str) -> str | None:
     value = values.get(name)
     if value is not None and not isinstance(value, str):
@@ -137,7 +145,7 @@ def _text(values: Mapping[str, Any], name: str) -> str | None:
 
 
 def _domain(owner: Mapping[str, Any]) -> str | None:
-    return _text(_mapping(owner.get("domain") or {}, "domain"), "id")
+    return _text(_member(owner, "domain"), "id")
 
 
 def _names(values: Any, what: str) -> frozenset[str]:
@@ -163,10 +171,6 @@ def _access_rule(rule: Mapping[str, Any]) -> AccessRule:
     if not (service and method and path):
         raise Malformed("an access rule lacks service, method or path")
     return AccessRule(service, method.upper(), path)
-
-
-def _bound_to(bind: Any) -> frozenset[str]:
-    return frozenset(_mapping(bind or {}, "bind"))
 
 
 # What is kept in memcached.
@@ -221,15 +225,15 @@ def from_kept(data: bytes, catalogs: Catalogs, *, with_catalog: bool = True) -> 
         texts: dict[str, Any] = {name: _text(known, name) for name in _KEPT}
         identity = Identity(
             **texts,
-            is_admin_project=kept["is_admin_project"] is True,
+            is_admin_project=_kind(kept["is_admin_project"], bool),
             roles=frozenset(name.lower() for name in role_names),
             catalog=catalogs.get(kept["catalog"]) if with_catalog else (),
         )
         return Token(
             identity,
             role_names,
-            expires_at=float(kept["expires_at"]),
-            checked_at=float(kept["checked_at"]),
+            expires_at=_kind(kept["expires_at"], float),
+            checked_at=_kind(kept["checked_at"], float),
             access_rules=None if rules is None else tuple(AccessRule(*_texts(r)) for r in rules),
             bound_to=frozenset(_texts(kept["bound_to"])),
         )
@@ -237,6 +241,12 @@ def from_kept(data: bytes, catalogs: Catalogs, *, with_catalog: bool = True) -> 
         raise
     except (ValueError, KeyError, TypeError) as error:
         raise Malformed(f"what was kept is damaged ({type(error).__name__})") from None
+
+
+def _kind(value: Any, kind: type[T]) -> T:
+    if type(value) is not kind:
+        raise Malformed("what was kept is damaged")
+    return value
 
 
 def _texts(values: Any) -> list[str]:

@@ -96,17 +96,6 @@ def test_usage(project: Project) -> None:
     assert project.request("POST", "/v2/info/usage", {}).status == 405
 
 
-def test_usage_without_unified_limits(server_without: Server) -> None:
-    answer = server_without.request("GET", "/v2/info/usage")
-    assert (answer.status, answer.json) == (200, {"usage": {}})
-
-
-@pytest.fixture
-def server_without() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
 def test_images(project: Project) -> None:
     project.limit(image_count_total=9)
     answers = at_once([project.create] * 12)

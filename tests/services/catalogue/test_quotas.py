@@ -177,7 +177,7 @@ class TestChecking:
         catalogue.add(**MINE, status="saving")
         image = catalogue.add(**MINE)
         self.check_upload(catalogue, image, OwnerLimits("p", count_uploading=2), None)
-        with pytest.raises(LimitExceeded, match="1 images with data"):
+        with pytest.raises(LimitExceeded, match="1 uploads and imports"):
             self.check_upload(catalogue, image, OwnerLimits("p", count_uploading=1), None)
 
     def test_more(self, catalogue: Catalogue) -> None:

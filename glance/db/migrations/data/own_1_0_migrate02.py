@@ -20,8 +20,7 @@ from sqlalchemy import (
     true,
 )
 
-from glance.db.once import InsertOnce
-from glance.db.own_tables import image_tombstones
+from glance.db.tombstones import thd_put_up
 
 BATCH = 1000
 
@@ -37,9 +36,6 @@ _lacking = (
 )
 
 
-_put_up = InsertOnce(image_tombstones)
-
-
 def thd_pending(connection: Connection) -> bool:
     """Say whether a deleted image has no tombstone."""
     return connection.execute(_lacking, {"after": ""}).first() is not None
@@ -50,6 +46,6 @@ def thd_migrate(connection: Connection) -> Iterator[int]:
     after = ""
     while rows := connection.execute(_lacking, {"after": after}).all():
         for row in rows:
-            _put_up.thd_insert(connection, row.id)
+            thd_put_up(connection, row.id)
         after = rows[-1].id
         yield len(rows)
