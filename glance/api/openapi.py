@@ -16,7 +16,7 @@ import orjson
 from glance import __version__
 from glance.api import contract
 from glance.api.errors import title_of
-from glance.api.routing import COMMON_ERRORS, Handler, Reply, Route, route
+from glance.api.routing import Handler, Reply, Route, route, statuses_of
 from glance.api.streaming import StreamingRequest
 from glance.identity.context import RequestContext
 
@@ -60,18 +60,13 @@ def describe(
     }
 
 
-def statuses(found: Route) -> list[int]:
-    """Return every status that a route may answer, in order."""
-    return sorted({*found.success, *found.errors, *COMMON_ERRORS})
-
-
 def _operation(found: Route, handler: Handler) -> dict[str, Any]:
     summary = (inspect.getdoc(handler) or "").partition("\n")[0].rstrip(".")
     operation: dict[str, Any] = {
         "operationId": f"{found.method.lower()}{_PART.sub('', found.path).replace('/', '_')}"
         + ("_one" if found.path.endswith(">") else ""),
         "summary": summary,
-        "responses": {str(status): _response(found, status) for status in statuses(found)},
+        "responses": {str(status): _response(found, status) for status in statuses_of(found)},
     }
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}

@@ -84,9 +84,19 @@ class Route:
     parameters: tuple[str, ...] = ()
 
 
-#: Statuses that every route may answer: malformed, not authenticated, not allowed, a request id too
+#: Statuses that every route may answer: malformed, not authenticated, a request id or headers too
 #: long, and a part of the service that does not answer.
-COMMON_ERRORS = (400, 401, 403, 431, 503)
+COMMON_ERRORS = frozenset({400, 401, 431, 503})
+
+
+def statuses_of(found: Route) -> list[int]:
+    """Return every status that a route may answer, in order."""
+    statuses = {*found.success, *found.errors, *COMMON_ERRORS}
+    if found.policies or found.method not in _LOOKING:
+        statuses.add(403)
+    if found.request is not None:
+        statuses.add(413)
+    return sorted(statuses)
 
 
 Handler = Callable[..., Awaitable[Reply | None]]

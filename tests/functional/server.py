@@ -94,11 +94,14 @@ class Server:
         # Nothing that whoever runs the tests has configured is found.
         self._env |= {"HOME": str(self.home), "XDG_STATE_HOME": str(self.home / "xdg")}
         self._env |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-        for group, members in {"DEFAULT": values, **(options or {})}.items():
-            self._env |= {
-                f"OS_{group.upper()}__{key.upper()}": str(value) for key, value in members.items()
-            }
+        self.configure({"DEFAULT": values, **(options or {})})
         self._process: subprocess.Popen[str] | None = None
+
+    def configure(self, options: Mapping[str, Mapping[str, object]]) -> None:
+        """Set options, by group, for the next start."""
+        for group, members in options.items():
+            for key, value in members.items():
+                self._env[f"OS_{group.upper()}__{key.upper()}"] = str(value)
 
     def __enter__(self) -> Server:
         self.start()
