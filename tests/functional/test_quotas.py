@@ -8,7 +8,14 @@ from contextlib import closing
 
 import pytest
 
-from tests.functional.quota_scenarios import SETTINGS, WORKERS, QuotaScenarios, owner
+from tests.functional.quota_scenarios import (
+    KINDS,
+    SETTINGS,
+    WORKERS,
+    QuotaScenarios,
+    check_all_but_one,
+    owner,
+)
 from tests.functional.server import Server
 
 __all__ = ["owner"]
@@ -23,6 +30,11 @@ def server() -> Iterator[Server]:
 
 class TestOnSqlite(QuotaScenarios):
     """See :mod:`tests.functional.quota_scenarios`."""
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("count", [2, 5, 16])
+    def test_all_but_one(self, server: Server, owner: str, count: int, kind: str) -> None:
+        check_all_but_one(server, owner, count, kind)
 
 
 def test_an_identifier_is_not_used_again(server: Server) -> None:

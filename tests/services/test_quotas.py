@@ -7,7 +7,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.functional.quota_scenarios import SETTINGS, WORKERS, QuotaScenarios, owner
+from tests.functional.quota_scenarios import (
+    KINDS,
+    SETTINGS,
+    WORKERS,
+    QuotaScenarios,
+    check_all_but_one,
+    owner,
+)
 from tests.functional.server import Server
 
 __all__ = ["owner"]
@@ -31,3 +38,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 class TestOnServers(QuotaScenarios):
     """See :mod:`tests.functional.quota_scenarios`."""
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("count", range(2, 17))
+    def test_all_but_one(self, server: Server, owner: str, count: int, kind: str) -> None:
+        check_all_but_one(server, owner, count, kind)
