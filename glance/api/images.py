@@ -97,6 +97,7 @@ class ImagesResource:
         "GET",
         "/images",
         policies=("get_images", "get_image"),
+        errors=(403,),
         reply="images",
         parameters=_LIST_PARAMETERS,
     )

@@ -67,7 +67,7 @@ class Route:
     :param no_body: a body sent with it is refused, as the API reference says of some routes.
     :param policies: the policy rules that are asked, the first one always.
     :param success: statuses of answers to requests that succeed, the usual one first.
-    :param errors: statuses of refusals particular to the route; see :data:`COMMON_ERRORS`.
+    :param errors: statuses of refusals particular to the route; see :func:`statuses_of`.
     :param request: the schema of the JSON body, by its name in ``glance.api.contract``.
     :param reply: the schema of the JSON answer, likewise.
     :param parameters: what the query and the headers may hold, likewise.
@@ -92,7 +92,7 @@ COMMON_ERRORS = frozenset({400, 401, 431, 503})
 def statuses_of(found: Route) -> list[int]:
     """Return every status that a route may answer, in order."""
     statuses = {*found.success, *found.errors, *COMMON_ERRORS}
-    if found.policies or found.method not in _LOOKING:
+    if found.method not in _LOOKING:
         statuses.add(403)
     if found.request is not None:
         statuses.add(413)
@@ -268,12 +268,18 @@ def _routing_error(
     return error.code or 404, "The resource could not be found.", ()
 
 
+def routes_of(kind: type) -> Iterator[tuple[Route, str]]:
+    """Yield every route of a class of resources, and the name of the method behind it."""
+    for name in dir(kind):
+        for found in getattr(getattr(kind, name, None), "routes", ()):
+            yield found, name
+
+
 def marked(resources: Iterable[object]) -> Iterator[tuple[Route, Handler]]:
     """Yield every route of some resources with its handler."""
     for resource in resources:
-        for name in dir(type(resource)):
-            for found in getattr(getattr(type(resource), name), "routes", ()):
-                yield found, getattr(resource, name)
+        for found, name in routes_of(type(resource)):
+            yield found, getattr(resource, name)
 
 
 def make_app(dispatcher: Dispatcher, resources: Iterable[object]) -> Klein:
