@@ -15,6 +15,7 @@ class ApiSettings:
 
     :param stores_enabled: several stores are configured (``enabled_backends``).
     :param protection: which custom properties are protected from whom, if any are.
+    :param import_methods: the methods by which images can really be imported.
     """
 
     validator: ImageValidator
@@ -29,3 +30,5 @@ class ApiSettings:
     public_endpoint: str | None = None
     max_request_id_length: int = 64
     protection: Protection | None = None
+    hashing_algorithm: str = "sha512"
+    import_methods: tuple[str, ...] = ()

@@ -33,6 +33,7 @@ CREDENTIALS = {
     "project_id": "project_id",
     "tenant": "project_id",
     "project_domain_id": "project_domain_id",
+    "is_admin_project": "is_admin_project",
     "domain_id": "domain_id",
     "system_scope": "system_scope",
     "system": "system_scope",

@@ -23,14 +23,11 @@ VISIBILITY_RULES = {PUBLIC: "publicize_image", COMMUNITY: "communitize_image"}
 class IPolicy(Interface):
     """Decides. Nothing here ever blocks, and all of it may be called in any thread."""
 
-    def check(
-        context: RequestContext, rule: str, image: Image | None = None, member_id: str | None = None
-    ) -> None:
+    def check(context: RequestContext, rule: str, image: Image | None = None) -> None:
         """Check that a caller may do something.
 
         :param rule: the policy rule's name.
         :param image: what it is to be done to, where that is one image.
-        :param member_id: the project whose share in the image it is about, where it is about one.
         :raises Forbidden: the caller may not.
         :raises NotFound: the caller may not, and may not know of the image either (``get_image``).
         """
@@ -77,25 +74,14 @@ class Policy:
     def __init__(self, rules: RuleSet) -> None:
         self.rules = rules
 
-    def check(
-        self,
-        context: RequestContext,
-        rule: str,
-        image: Image | None = None,
-        member_id: str | None = None,
-    ) -> None:
+    def check(self, context: RequestContext, rule: str, image: Image | None = None) -> None:
         """See :meth:`IPolicy.check`."""
         rules = self.rules
         if image is None:
             if not _allows(rules, context, rule, NOTHING, None):
                 raise _refused(rule)
             return
-        if member_id is None:
-            allowed = _allows(rules, context, rule, IMAGES, image)
-        else:
-            target = {**IMAGES.mapping(image, context.project_id), "member_id": member_id}
-            allowed = _allows(rules, context, rule, MAPPINGS, target)
-        if allowed:
+        if _allows(rules, context, rule, IMAGES, image):
             return
         if not _allows(rules, context, "get_image", IMAGES, image):
             raise no_such_image(image.id)

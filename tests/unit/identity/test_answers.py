@@ -64,6 +64,7 @@ identities = st.builds(
     service_roles=roles,
     service_user_id=maybe,
     service_project_id=maybe,
+    is_admin_project=st.booleans(),
 )
 images = st.builds(
     Image,

@@ -59,6 +59,8 @@ copy_image            +++++ ----.  ----.  .---.   .....   .....
 add_member            +++++ +---.  ----.  .---.   .....   .....
 delete_member         +++++ +---.  ----.  .---.   .....   .....
 get_members           +++++ +--+.  +--+.  .--+.   .....   .....
+get_member            +++++ +--+.  +--+.  .--+.   .....   .....
+modify_member         +++++ ---+.  ----.  .--+.   .....   .....
 """
 
 COLUMNS = {
@@ -87,9 +89,9 @@ def cells() -> list[Any]:
     ]
 
 
-def outcome(policy: Policy, context: RequestContext, rule: str, thing: Any, *more: Any) -> str:
+def outcome(policy: Policy, context: RequestContext, rule: str, thing: Any) -> str:
     try:
-        policy.check(context, rule, thing, *more)
+        policy.check(context, rule, thing)
     except NotFound as error:
         assert error.message == f"No image found with ID {IMAGE}."
         return "."
@@ -129,27 +131,6 @@ def test_what_is_done_to_no_image(rule: str, names: list[str]) -> None:
     policy = make_policy()
     allowed = [n for n, c in CALLERS.items() if outcome(policy, c, rule, None) == "+"]
     assert allowed == [*names, "nobody is told apart"]
-
-
-# --- Members
-
-
-@pytest.mark.parametrize(
-    ("rule", "project", "member", "expected"),
-    [
-        ("get_member", "p", "friend", "+"),
-        ("get_member", "friend", "friend", "+"),
-        ("get_member", "friend", "foe", "-"),
-        ("modify_member", "friend", "friend", "+"),
-        ("modify_member", "friend", "foe", "-"),
-        ("modify_member", "p", "friend", "-"),
-        ("delete_member", "p", "friend", "+"),
-        ("delete_member", "friend", "friend", "-"),
-    ],
-)
-def test_one_members_share(rule: str, project: str, member: str, expected: str) -> None:
-    context = caller("member", "reader", project=project)
-    assert outcome(make_policy(), context, rule, image("shared", "p"), member) == expected
 
 
 # --- Creating
