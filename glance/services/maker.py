@@ -44,7 +44,12 @@ def make_api(
     if flavor and "cach" in flavor:
         warn(f"[paste_deploy] flavor = {flavor}: this version has no image cache; serving without.")
     check_unavailable(conf, warn)
-    if not authenticated:
+    if authenticated:
+        from glance.identity.factory import make_authenticator
+
+        # Made only to be found good, before anything else is touched.
+        make_authenticator(conf, reactor, lambda _: False)
+    else:
         warn_of_keystone(conf, warn)
     host = choose_host(conf, authenticated)
     if not authenticated and not is_loopback(host):
@@ -70,7 +75,6 @@ def _make_service(
         from glance.services.api import ApiService
 
         return ApiService(loaded, reactor, listener)
-    from glance.identity.factory import make_authenticator
     from glance.identity.limits import make_limits
     from glance.services.access import thd_load_protection, thd_load_rules
     from glance.services.supervisor import Supervisor, worker_command
@@ -80,7 +84,6 @@ def _make_service(
     Stores(loaded.conf, reactor)
     _, rules = thd_load_rules(loaded.conf)
     thd_load_protection(loaded.conf, rules)
-    make_authenticator(loaded.conf, reactor, lambda _: False)
     make_limits(loaded.conf, reactor)
     return Supervisor(reactor, listener, worker_command(argv), count)
 
@@ -143,8 +146,12 @@ def description(loaded: Loaded, url: str) -> list[str]:
     lines = [f"glance-api {__version__} serves {url}"]
     if loaded.embedded:
         lines.append(
-            f"No configuration file found: keeping everything in {loaded.state_dir}, "
-            "without authentication, for this machine only."
+            f"No configuration file found: keeping everything in {loaded.state_dir}"
+            + (
+                "."
+                if authenticates(loaded.conf.paste_deploy.flavor)
+                else ", without authentication, for this machine only."
+            )
         )
     else:
         lines.append(f"Configuration: {', '.join(loaded.config_files)}")

@@ -117,6 +117,31 @@ class TestDispatcher(SynchronousTestCase):
         self.assertEqual(self.request.correlation, Correlation("req-1", user="u", project="p"))
         self.assertEqual(len(self.calls), 1)
 
+    def test_log_knows_more_of_the_caller(self):
+        identity = Identity(
+            user_id="u",
+            user_domain_id="ud",
+            project_id="p",
+            project_domain_id="pd",
+            domain_id="d",
+            system_scope="all",
+        )
+        self.authenticator = Authenticator(identity=identity)
+        self.request = Request(x_openstack_request_id="req-1")
+        self.ask()
+        self.assertEqual(
+            self.request.correlation,
+            Correlation(
+                "req-1",
+                user="u",
+                project="p",
+                domain="d",
+                system_scope="all",
+                user_domain="ud",
+                project_domain="pd",
+            ),
+        )
+
     def test_anonymous_caller_may_look(self):
         self.authenticator = Authenticator(read_only=True)
         for method in ("GET", "HEAD"):
