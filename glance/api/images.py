@@ -58,13 +58,15 @@ class ImagesResource:
         self._remover = remover
         self._settings = settings
 
-    def _render(self, image: Image, context: RequestContext) -> dict[str, Any]:
-        settings = self._settings
+    def _render(
+        self, image: Image, request: StreamingRequest, context: RequestContext
+    ) -> dict[str, Any]:
+        exposure = request.site.exposure
         return render_image(
             image,
-            show_direct_url=settings.show_image_direct_url,
-            show_multiple_locations=settings.show_multiple_locations,
-            stores_enabled=settings.stores_enabled,
+            show_direct_url=exposure.direct_url,
+            show_multiple_locations=exposure.locations,
+            stores_enabled=self._settings.stores_enabled,
             is_admin=context.is_admin,
         )
 
@@ -81,7 +83,7 @@ class ImagesResource:
         page = await self._database.runReading(thd_list, query, context.viewer)
         full = bool(page) and len(page) == query.limit
         first, following = page_links(pairs, page[-1].id if full else None)
-        shown = [self._render(image, context) for image in page]
+        shown = [self._render(image, request, context) for image in page]
         return json_reply(render_page(shown, first, following))
 
     @route("POST", "/images")
@@ -99,7 +101,7 @@ class ImagesResource:
         self._check_visibility(context, image)
         image = await self._database.runInteraction(images.thd_insert, image)
         location = absolute(request, self._settings.public_endpoint, f"/v2/images/{image.id}")
-        return json_reply(self._render(image, context), 201, ("Location", location))
+        return json_reply(self._render(image, request, context), 201, ("Location", location))
 
     @route("GET", "/images/<image_id>", no_body=True)
     async def show(
@@ -108,7 +110,7 @@ class ImagesResource:
         """Show one image."""
         image = await self._database.runReading(images.thd_get, image_id, context.viewer)
         self._policy.check(context, "get_image", image)
-        return json_reply(self._render(image, context))
+        return json_reply(self._render(image, request, context))
 
     @route("PATCH", "/images/<image_id>")
     async def update(
@@ -130,7 +132,7 @@ class ImagesResource:
                 is_admin=context.is_admin,
                 validator=self._settings.validator,
                 quotas=self._settings.quotas,
-                show_multiple_locations=self._settings.show_multiple_locations,
+                show_multiple_locations=request.site.exposure.locations,
             )
             if after.visibility != before.visibility:
                 self._check_visibility(context, after)
@@ -138,7 +140,7 @@ class ImagesResource:
             return images.thd_update(connection, before, after)
 
         image = await self._database.runInteraction(thd_change)
-        return json_reply(self._render(image, context))
+        return json_reply(self._render(image, request, context))
 
     @route("DELETE", "/images/<image_id>", no_body=True)
     async def delete(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from oslo_config import cfg
 
-from glance.config.options import api, database, general, server, store
+from glance.config.options import api, cors, database, general, healthcheck, http, server, store
 
 Options = Mapping[str, Sequence[cfg.Opt]]
 
@@ -61,7 +61,10 @@ PROGRAMS: dict[str, Program] = {
             options=(
                 general.OPTIONS,
                 server.OPTIONS,
+                http.OPTIONS,
                 api.OPTIONS,
+                cors.OPTIONS,
+                healthcheck.OPTIONS,
                 database.OPTIONS,
                 store.OPTIONS,
             ),
