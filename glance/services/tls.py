@@ -37,18 +37,16 @@ def thd_make_tls(conf: Any, warn: Callable[[str], None]) -> CertificateOptions:
             f"[DEFAULT]cert_file, {conf.cert_file}."
         )
     _check_dates(chain[0], conf.cert_file, warn)
-    authorities = None
-    if conf.ca_file:
-        found = _thd_certificates("ca_file", conf.ca_file)
-        authorities = [crypto.X509.from_cryptography(certificate) for certificate in found]
+    authorities = _thd_certificates("ca_file", conf.ca_file) if conf.ca_file else []
+    of_openssl = crypto.X509.from_cryptography
     try:
         options = CertificateOptions(
             privateKey=crypto.PKey.from_cryptography_key(key),
-            certificate=crypto.X509.from_cryptography(chain[0]),
-            extraCertChain=[crypto.X509.from_cryptography(more) for more in chain[1:]],
+            certificate=of_openssl(chain[0]),
+            extraCertChain=[of_openssl(more) for more in chain[1:]],
             raiseMinimumTo=TLSVersion.TLSv1_2,
-            caCerts=authorities,
-            verify=authorities is not None,
+            caCerts=[of_openssl(authority) for authority in authorities] or None,
+            verify=bool(authorities),
         )
         # Made now, for OpenSSL has its own ideas of what key is long enough.
         options.getContext()
