@@ -86,9 +86,7 @@ class Readiness:
         if failure.check(NoAnswer, StoreTimeout):
             return NO_ANSWER
         if self._told.get(name) != FAILED:
-            self._log.error(
-                "Health check of {part}: {error}", part=name, error=failure.getErrorMessage()
-            )
+            self._log.error("Health check of {part}: {error}", part=name, error=_line(failure))
         return FAILED
 
     def _note(self, state: str, name: str) -> str:
@@ -102,3 +100,8 @@ class Readiness:
         elif state == OK:
             self._log.warn("Health check of {part}: it answers again", part=name)
         return state
+
+
+def _line(failure: Failure) -> str:
+    """Return what a failure says, without the statement that a database adds in further lines."""
+    return (failure.getErrorMessage().splitlines() or [failure.type.__name__])[0]
