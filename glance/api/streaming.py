@@ -19,9 +19,9 @@ from typing import Any, AnyStr
 
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import parse_qs
+from twisted.web.http import datetimeToString, parse_qs
 from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request, Site, version
 
 from glance.api.body import RequestBody
 from glance.api.channel import StreamingChannel
@@ -157,6 +157,8 @@ class StreamingRequest(Request):
         """Answer the request before it is complete; no resource is asked about it."""
         self._refused = True
         self.site = self.channel.site
+        self.setHeader(b"Server", version)
+        self.setHeader(b"Date", datetimeToString())
         self.content = BytesIO()
         if hasattr(self.channel, "_command"):
             self._take_request_line()
