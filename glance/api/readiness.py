@@ -104,4 +104,4 @@ class Readiness:
 
 def _line(failure: Failure) -> str:
     """Return what a failure says, without the statement that a database adds in further lines."""
-    return (failure.getErrorMessage().splitlines() or [failure.type.__name__])[0]
+    return (failure.getErrorMessage().splitlines() or [str(failure.type)])[0]

@@ -165,9 +165,15 @@ class TestSlowHeads(LimitsCase):
 
     def test_image_data_may_take_its_time(self):
         self.drip(head(b"PUT", UPLOAD, b"Content-Length: 1000"), 10 * STALL_TIME)
+        self.reactor.advance(STALL_TIME - 1)
         self.assertFalse(self.transport.disconnecting)
-        self.reactor.advance(STALL_TIME + 1)
+        self.reactor.advance(2)
         self.assertTrue(self.transport.disconnecting)
+
+    def test_image_data_may_be_late(self):
+        self.send(head(b"PUT", UPLOAD, b"Content-Length: 1000"))
+        self.reactor.advance(STALL_TIME - 1)
+        self.assertFalse(self.transport.disconnecting)
 
     def test_also_when_its_head_came_slowly(self):
         self.drip(b"PUT " + UPLOAD + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nX: ", 5)
@@ -279,6 +285,13 @@ class TestPipelining(LimitsCase):
         self.assertFalse(self.transport.disconnecting)
         self.reactor.advance(2)
         self.assertTrue(self.transport.disconnecting)
+
+    def test_one_who_took_it_and_may_be_idle_for_ever(self):
+        self.site.limits = Limits(idle_time=None, stall_time=STALL_TIME)
+        self.full()
+        self.channel.resumeProducing()
+        self.reactor.advance(100 * STALL_TIME)
+        self.assertFalse(self.transport.disconnecting)
 
     def test_one_who_goes_away(self):
         self.full()
