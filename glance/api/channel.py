@@ -36,8 +36,7 @@ CRUMB = 256
 LINGER_TIME = 30.0
 LINGER_IDLE = 5.0
 
-#: Seconds in which a client has to take something of what is left when a connection is being
-#: closed, or, when nothing is left, has to let it be closed.
+#: Seconds that a client has to let a connection be closed when everything has been sent.
 CLOSING_TIME = 30.0
 
 #: Digits that a Content-Length may have; what it says fits 64 bits then.
@@ -60,7 +59,8 @@ class StreamingChannel(HTTPChannel):
     _paused_by_body = False
     _lingering = False
     _linger_call: Any = None
-    _left_to_send: int | None = None
+    #: What was left to send when that was last looked at while closing, and since when.
+    _left: tuple[int, float] = (0, 0.0)
     _continue_due = False
     _body_wanted = False
     _normal_read_size: int | None = None
@@ -331,13 +331,14 @@ class StreamingChannel(HTTPChannel):
         self._stop_lingering()
         if self._abortingCall is None:
             self.setTimeout(None)
-            self._left_to_send = None
             self._abortingCall = self.callLater(CLOSING_TIME, self._still_closing)
 
     def _still_closing(self) -> None:
-        left = _unsent(_socket_of(self))
-        if left and left != self._left_to_send:
-            self._left_to_send = left
+        left, now = _unsent(_socket_of(self)), self.site.reactor.seconds()
+        if left != self._left[0]:
+            self._left = left, now
+        patience = self.site.limits.stall_time
+        if left and (patience is None or now - self._left[1] < patience):
             self._abortingCall = self.callLater(CLOSING_TIME, self._still_closing)
         else:
             self.forceAbortClient()
