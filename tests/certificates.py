@@ -1,47 +1,96 @@
-"""An authority of a test's own, and certificates that it signs."""
+"""Authorities and certificates for tests, made afresh each time."""
 
 from __future__ import annotations
 
 import datetime
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
+
+_DAY = datetime.timedelta(days=1)
+
+
+class Certificate:
+    """A certificate with its key.
+
+    :param name: its common name.
+    :param issuer: the authority that signs it; it signs itself where there is none.
+    :param authority: whether it may sign others.
+    :param days: of its life, from and to, counted from today.
+    :param address: of the server that it is for.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        issuer: Certificate | None = None,
+        *,
+        authority: bool = False,
+        days: tuple[int, int] = (-1, 30),
+        address: str = "127.0.0.1",
+    ) -> None:
+        now = datetime.datetime.now(datetime.UTC)
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(address))]
+        self.certificate = (
+            x509.CertificateBuilder()
+            .subject_name(self.name)
+            .issuer_name(issuer.name if issuer else self.name)
+            .public_key(self.key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now + days[0] * _DAY)
+            .not_valid_after(now + days[1] * _DAY)
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .sign(issuer.key if issuer else self.key, hashes.SHA256())
+        )
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    def key_pem(self, password: bytes | None = None) -> bytes:
+        protection: KeySerializationEncryption = NoEncryption()
+        if password is not None:
+            protection = BestAvailableEncryption(password)
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
+
+    def write(self, folder: Path, name: str, chain: Sequence[Certificate] = ()) -> tuple[str, str]:
+        """Write certificate and key into a folder; return the paths of the two files."""
+        certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
+        certificate.write_bytes(self.pem + b"".join(more.pem for more in chain))
+        key.write_bytes(self.key_pem())
+        return str(certificate), str(key)
 
 
 class Authority:
-    """An authority.
+    """An authority, and the servers that it vouches for.
 
     :param directory: where the files are put.
     """
 
     def __init__(self, directory: Path, name: str = "authority") -> None:
         self._directory = directory
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = self._builder(self._name, self._key.public_key())
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        certificate = builder.sign(self._key, hashes.SHA256())
+        self._own = Certificate(name, authority=True)
         self.path = directory / f"{name}.pem"
-        self.path.write_bytes(certificate.public_bytes(Encoding.PEM))
+        self.path.write_bytes(self._own.pem)
 
-    def issue(self, address: str, name: str = "server") -> tuple[Path, Path]:
+    def issue(self, address: str, name: str = "server") -> tuple[str, str]:
         """Issue a certificate for an IP address; return the files of certificate and key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = self._builder(subject, key.public_key())
-        names = [x509.IPAddress(ipaddress.ip_address(address))]
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
-        certificate = builder.sign(self._key, hashes.SHA256())
-        paths = self._directory / f"{name}.pem", self._directory / f"{name}.key"
-        paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
-        paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        return paths
+        return Certificate(name, self._own, address=address).write(self._directory, name)
 
     def server(self, address: str = "127.0.0.1", *, ask_clients: bool = False) -> ssl.SSLContext:
         """Make what a server at an address needs.
@@ -54,18 +103,3 @@ class Authority:
             context.load_verify_locations(self.path)
             context.verify_mode = ssl.CERT_REQUIRED
         return context
-
-    def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey
-    ) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
-        day = datetime.timedelta(days=1)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - day)
-            .not_valid_after(now + day)
-        )

@@ -109,6 +109,22 @@ class TestDispatcher(SynchronousTestCase):
         self.ask()
         self.assertEqual(self.request.code, 431)
         self.assertEqual(self.calls, [])
+        name = self.header("x-openstack-request-id")
+        self.assertTrue(name.startswith("req-"))
+        self.assertNotIn("x", name.removeprefix("req-"))
+
+    def test_answers_are_compressed_where_that_is_wanted(self):
+        async def compress(request, reply):
+            return Reply(reply.status, b"small", headers=(("Content-Encoding", "x"),))
+
+        dispatcher = Dispatcher(self.authenticator, 64, compress)
+        dispatch = dispatcher.endpoint(self.handle, Route("GET", "/x"))
+        self.result = json_reply({"a": 1}, 201)
+        self.assertEqual(self.successResultOf(ensureDeferred(dispatch(self.request))), b"small")
+        self.assertEqual(self.header("Content-Length"), "5")
+        self.assertEqual(self.header("Content-Encoding"), "x")
+        self.result = None
+        self.assertIsNone(self.successResultOf(ensureDeferred(dispatch(self.request))))
 
     def test_caller_is_named_in_the_log(self):
         self.authenticator = SlowAuthenticator(identity=Identity(user_id="u", project_id="p"))
