@@ -88,9 +88,11 @@ class Authority:
         self.path = directory / f"{name}.pem"
         self.path.write_bytes(self._own.pem)
 
-    def issue(self, address: str, name: str = "server") -> tuple[str, str]:
+    def issue(self, address: str, name: str = "server") -> tuple[Path, Path]:
         """Issue a certificate for an IP address; return the files of certificate and key."""
-        return Certificate(name, self._own, address=address).write(self._directory, name)
+        issued = Certificate(name, self._own, address=address)
+        certificate, key = issued.write(self._directory, name)
+        return Path(certificate), Path(key)
 
     def server(self, address: str = "127.0.0.1", *, ask_clients: bool = False) -> ssl.SSLContext:
         """Make what a server at an address needs.
