@@ -92,14 +92,20 @@ class ImagesResource:
         roles = identity.roles | identity.service_roles
         return protection.guard(roles, partial(self._policy.holds, context))
 
-    def _render(self, image: Image, context: RequestContext, guard: Guard | None) -> dict[str, Any]:
-        settings = self._settings
+    def _render(
+        self,
+        image: Image,
+        request: StreamingRequest,
+        context: RequestContext,
+        guard: Guard | None,
+    ) -> dict[str, Any]:
+        exposure = request.site.exposure
         image.locations = self._stores.by_preference(image.locations)
         return render_image(
             image,
-            show_direct_url=settings.show_image_direct_url,
-            show_multiple_locations=settings.show_multiple_locations,
-            stores_enabled=settings.stores_enabled,
+            show_direct_url=exposure.direct_url,
+            show_multiple_locations=exposure.locations,
+            stores_enabled=self._settings.stores_enabled,
             is_admin=context.is_admin,
             guard=guard,
         )
@@ -130,7 +136,7 @@ class ImagesResource:
         # Of the page as it was read: what the policy hides has its place in the order all the same.
         first, following = page_links(pairs, page[-1].id if full else None)
         visible = self._policy.visible(context, page)
-        shown = [self._render(image, context, guard) for image in visible]
+        shown = [self._render(image, request, context, guard) for image in visible]
         return json_reply(render_page(shown, first, following))
 
     @route(
@@ -169,7 +175,7 @@ class ImagesResource:
         if self._settings.stores_enabled:
             ids = ",".join(store.store_id for store in self._stores.listed())
             headers.append(("OpenStack-image-store-ids", ids))
-        return json_reply(self._render(image, context, guard), 201, *headers)
+        return json_reply(self._render(image, request, context, guard), 201, *headers)
 
     @route(
         "GET",
@@ -185,7 +191,7 @@ class ImagesResource:
         """Show one image."""
         image = await self._database.runReading(images.thd_get, image_id, context.viewer)
         self._policy.check(context, "get_image", image)
-        return json_reply(self._render(image, context, self._guard(context)))
+        return json_reply(self._render(image, request, context, self._guard(context)))
 
     @route(
         "PATCH",
@@ -212,7 +218,10 @@ class ImagesResource:
             raise UnsupportedPatch(f"The media type of a PATCH is one of {accepted}.")
         operations = _PARSE_PATCH[form](read_json(request))
         guard = self._guard(context)
-        places, owner = await self._look_at_places(context, image_id, operations)
+        places: NewPlaces | None = None
+        owner: str | None = None
+        if request.site.exposure.locations:
+            places, owner = await self._look_at_places(context, image_id, operations)
         rules = _location_rules(operations)
 
         def thd_change(
@@ -254,17 +263,15 @@ class ImagesResource:
             image, leaving = await self._database.runInteraction(thd_change)
         if leaving is not None:
             await detached(self._keeper.let_go(leaving))
-        return json_reply(self._render(image, context, guard))
+        return json_reply(self._render(image, request, context, guard))
 
     async def _look_at_places(
         self, context: RequestContext, image_id: str, operations: Sequence[patch.Operation]
-    ) -> tuple[NewPlaces | None, str | None]:
+    ) -> tuple[NewPlaces, str | None]:
         """Find out what a patch needs to know of the locations that it adds.
 
-        :returns: that, ``None`` where callers may not change locations; and whose the image is.
+        :returns: that, and whose the image is where any are added.
         """
-        if not self._settings.show_multiple_locations:
-            return None, None
         stores = self._stores
         places = NewPlaces(stores.placed, stores.schemes, self._settings.hashing_algorithm)
         added = patch.added_locations(operations)

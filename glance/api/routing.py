@@ -39,6 +39,9 @@ _STANDARD_METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"}
 )
 
+#: Characters of a caller's request id that are taken whatever is configured.
+_USUAL_ID = 64
+
 #: What a caller who may change nothing may use.
 _LOOKING = frozenset({"GET", "HEAD"})
 
@@ -154,16 +157,27 @@ def query_pairs(request: StreamingRequest) -> list[tuple[str, str]]:
         raise Invalid("The query is not UTF-8 text in percent-encoding.") from None
 
 
+#: Turns an answer into the form that the client of a request wants it in.
+Finish = Callable[[StreamingRequest, Reply], Awaitable[Reply]]
+
+
 class Dispatcher:
     """What wraps every handler.
 
     :param authenticator: tells who asks.
     :param max_request_id: ``[DEFAULT] max_request_id_length``.
+    :param compress: compresses answers, if that is wanted.
     """
 
-    def __init__(self, authenticator: IAuthenticator, max_request_id: int) -> None:
+    def __init__(
+        self,
+        authenticator: IAuthenticator,
+        max_request_id: int,
+        compress: Finish | None = None,
+    ) -> None:
         self._authenticator = authenticator
         self._max_request_id = max_request_id
+        self._compress = compress
 
     def endpoint(self, handler: Handler, route: Route) -> Callable[..., Any]:
         """Make the function that Klein calls for a route."""
@@ -189,6 +203,8 @@ class Dispatcher:
                 if context.read_only and route.method not in _LOOKING:
                     raise Forbidden("You may look, but not change anything.")
                 reply = await handler(request, context, **parts)
+                if self._compress is not None and reply is not None:
+                    reply = await self._compress(request, reply)
             except CancelledError:
                 raise
             except Exception as error:
@@ -236,6 +252,14 @@ def write_reply(request: StreamingRequest, reply: Reply) -> bytes:
     return reply.body
 
 
+def name_request(request: StreamingRequest) -> None:
+    """Give an id to a request that is refused before it came to that."""
+    given = request.getHeader("X-Openstack-Request-ID")
+    name = request_id(given if given and len(given) <= _USUAL_ID else None)
+    request.setHeader(b"x-openstack-request-id", name.encode())
+    request.correlation = correlation.Correlation(name)
+
+
 def answer_error(request: StreamingRequest, error: Exception) -> bytes:
     """Turn an error into an answer, and log what nobody foresaw."""
     extra: tuple[tuple[str, str], ...] = ()
@@ -252,6 +276,8 @@ def answer_error(request: StreamingRequest, error: Exception) -> bytes:
     else:
         _log.failure("Request failed unexpectedly: {error}", error=error)
         status, explanation = 500, "The server ran into an unexpected error."
+    if not request.responseHeaders.hasHeader(b"x-openstack-request-id"):
+        name_request(request)
     accept = request.getHeader("Accept") or ""
     content_type, body = render_error(status, explanation, accept)
     return write_reply(request, Reply(status, body, content_type, extra))

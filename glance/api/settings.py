@@ -10,6 +10,18 @@ from glance.domain.schemas import ImageValidator
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """What the callers of one listener get to see of where data is.
+
+    :param direct_url: images have a ``direct_url``.
+    :param locations: images have ``locations``, which may be changed.
+    """
+
+    direct_url: bool = False
+    locations: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """Values of the configuration, read once.
 
@@ -24,8 +36,6 @@ class ApiSettings:
     container_formats: tuple[str, ...]
     limit_param_default: int = 25
     api_limit_max: int = 1000
-    show_image_direct_url: bool = False
-    show_multiple_locations: bool = False
     stores_enabled: bool = False
     public_endpoint: str | None = None
     max_request_id_length: int = 64
