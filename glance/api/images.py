@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +21,7 @@ from glance.api.routing import (
 )
 from glance.api.settings import ApiSettings
 from glance.api.streaming import StreamingRequest
-from glance.db import images
+from glance.db import images, quotas
 from glance.db.image_listing import thd_list
 from glance.db.txdbapi import Database
 from glance.domain import patch
@@ -31,16 +33,28 @@ from glance.domain.errors import (
 )
 from glance.domain.image import COMMUNITY, PUBLIC, Image
 from glance.domain.listing import page_links, parse_list_query
-from glance.domain.quotas import Quotas
+from glance.domain.location_changes import NewPlaces
+from glance.domain.quotas import OwnerLimits, Quotas
 from glance.domain.rendering import render_image, render_page
 from glance.domain.schemas import parse_create
 from glance.domain.text import check_storable
 from glance.identity.context import RequestContext
+from glance.identity.limits import IOwnerLimits, under_limits
 from glance.identity.policy import IPolicy
+from glance.stores.registry import Stores
 from glance.transfers.detached import detached
+from glance.transfers.locations import Leaving, LocationKeeper
 from glance.transfers.removal import Remover
 
 _PARSE_PATCH = {patch.MEDIA_TYPE_V21: patch.parse_v21, patch.MEDIA_TYPE_V20: patch.parse_v20}
+
+
+#: What the list can be asked for; every other name is a custom property.
+_LIST_PARAMETERS = (
+    "limit", "marker", "sort", "sort_key", "sort_dir", "visibility", "member_status", "os_hidden",
+    "protected", "tag", "name", "status", "owner", "created_at", "updated_at", "size_min",
+    "size_max",
+)  # fmt: skip
 
 
 class UnsupportedPatch(UnsupportedContent):
@@ -51,15 +65,26 @@ class ImagesResource:
     """The routes ``/images`` and ``/images/{image_id}``, with tags."""
 
     def __init__(
-        self, database: Database, policy: IPolicy, remover: Remover, settings: ApiSettings
+        self,
+        database: Database,
+        policy: IPolicy,
+        stores: Stores,
+        remover: Remover,
+        keeper: LocationKeeper,
+        settings: ApiSettings,
+        limits: IOwnerLimits,
     ) -> None:
         self._database = database
         self._policy = policy
+        self._stores = stores
         self._remover = remover
+        self._keeper = keeper
         self._settings = settings
+        self._limits = limits
 
     def _render(self, image: Image, context: RequestContext) -> dict[str, Any]:
         settings = self._settings
+        image.locations = self._stores.by_preference(image.locations)
         return render_image(
             image,
             show_direct_url=settings.show_image_direct_url,
@@ -68,7 +93,13 @@ class ImagesResource:
             is_admin=context.is_admin,
         )
 
-    @route("GET", "/images")
+    @route(
+        "GET",
+        "/images",
+        policies=("get_images", "get_image"),
+        reply="images",
+        parameters=_LIST_PARAMETERS,
+    )
     async def list(self, request: StreamingRequest, context: RequestContext) -> Reply:
         """List images, a page at a time."""
         pairs = query_pairs(request)
@@ -84,7 +115,15 @@ class ImagesResource:
         shown = [self._render(image, context) for image in page]
         return json_reply(render_page(shown, first, following))
 
-    @route("POST", "/images")
+    @route(
+        "POST",
+        "/images",
+        policies=("add_image", "publicize_image", "communitize_image"),
+        success=(201,),
+        errors=(409, 413),
+        request="new_image",
+        reply="image",
+    )
     async def create(self, request: StreamingRequest, context: RequestContext) -> Reply:
         """Create an image without data."""
         body = read_json(request)
@@ -97,11 +136,31 @@ class ImagesResource:
             quotas=self._settings.quotas,
         )
         self._check_visibility(context, image)
-        image = await self._database.runInteraction(images.thd_insert, image)
+        chosen = body.get("id") is not None
+        image = await under_limits(
+            self._limits,
+            image.owner,
+            lambda limits: self._database.runInteraction(_thd_create, image, chosen, limits),
+        )
         location = absolute(request, self._settings.public_endpoint, f"/v2/images/{image.id}")
-        return json_reply(self._render(image, context), 201, ("Location", location))
+        headers = [("Location", location)]
+        if self._settings.import_methods:
+            headers.append(
+                ("OpenStack-image-import-methods", ",".join(self._settings.import_methods))
+            )
+        if self._settings.stores_enabled:
+            ids = ",".join(store.store_id for store in self._stores.listed())
+            headers.append(("OpenStack-image-store-ids", ids))
+        return json_reply(self._render(image, context), 201, *headers)
 
-    @route("GET", "/images/<image_id>", no_body=True)
+    @route(
+        "GET",
+        "/images/<image_id>",
+        no_body=True,
+        policies=("get_image",),
+        errors=(404,),
+        reply="image",
+    )
     async def show(
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply:
@@ -110,7 +169,20 @@ class ImagesResource:
         self._policy.check(context, "get_image", image)
         return json_reply(self._render(image, context))
 
-    @route("PATCH", "/images/<image_id>")
+    @route(
+        "PATCH",
+        "/images/<image_id>",
+        policies=(
+            "modify_image",
+            "publicize_image",
+            "communitize_image",
+            "set_image_location",
+            "delete_image_location",
+        ),
+        errors=(404, 409, 413, 415),
+        request="image_patch",
+        reply="image",
+    )
     async def update(
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply:
@@ -121,26 +193,79 @@ class ImagesResource:
             request.setHeader("Accept-Patch", accepted)
             raise UnsupportedPatch(f"The media type of a PATCH is one of {accepted}.")
         operations = _PARSE_PATCH[form](read_json(request))
+        places, owner = await self._look_at_places(context, image_id, operations)
+        rules = _location_rules(operations)
 
-        def thd_change(connection: Connection) -> Image:
+        def thd_change(
+            connection: Connection, limits: OwnerLimits | None = None
+        ) -> tuple[Image, Leaving | None]:
             before = images.thd_get(connection, image_id, context.viewer, lock=True)
+            before.locations = self._stores.by_preference(before.locations)
+            for rule in rules:
+                self._policy.check(context, rule, before)
             after = patch.apply(
                 before,
                 operations,
                 is_admin=context.is_admin,
                 validator=self._settings.validator,
                 quotas=self._settings.quotas,
-                show_multiple_locations=self._settings.show_multiple_locations,
+                places=places,
             )
             if after.visibility != before.visibility:
                 self._check_visibility(context, after)
             self._policy.check(context, "modify_image", before)
-            return images.thd_update(connection, before, after)
+            added = sum(place.id is None for place in after.locations)
+            if added and limits is not None:
+                more = added * (after.size or 0)
+                quotas.thd_check_more(connection, before, limits, more, context.viewer)
+            leaving = self._keeper.thd_save(connection, before, after)
+            return images.thd_update(connection, before, after), leaving
 
-        image = await self._database.runInteraction(thd_change)
+        if places is not None and places.sizes:
+            image, leaving = await under_limits(
+                self._limits,
+                owner,
+                lambda limits: self._database.runInteraction(thd_change, limits),
+            )
+        else:
+            image, leaving = await self._database.runInteraction(thd_change)
+        if leaving is not None:
+            await detached(self._keeper.let_go(leaving))
         return json_reply(self._render(image, context))
 
-    @route("DELETE", "/images/<image_id>", no_body=True)
+    async def _look_at_places(
+        self, context: RequestContext, image_id: str, operations: Sequence[patch.Operation]
+    ) -> tuple[NewPlaces | None, str | None]:
+        """Find out what a patch needs to know of the locations that it adds.
+
+        :returns: that, ``None`` where callers may not change locations; and whose the image is.
+        """
+        if not self._settings.show_multiple_locations:
+            return None, None
+        stores = self._stores
+        places = NewPlaces(stores.placed, stores.schemes, self._settings.hashing_algorithm)
+        added = patch.added_locations(operations)
+        if not added:
+            return places, None
+        # Strangers must not make the service look at addresses.
+        image = await self._database.runReading(images.thd_get, image_id, context.viewer)
+        self._policy.check(context, "set_image_location", image)
+        self._settings.quotas.check_locations(len(added))
+        present = {place.url for place in image.locations}
+        sizes = {}
+        for url in {places.read(value).url for value in added}:
+            known = url in present and image.size is not None
+            sizes[url] = image.size or 0 if known else await self._keeper.look(url)
+        return replace(places, sizes=sizes), image.owner
+
+    @route(
+        "DELETE",
+        "/images/<image_id>",
+        no_body=True,
+        policies=("delete_image",),
+        success=(204,),
+        errors=(404, 409),
+    )
     async def delete(
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply:
@@ -152,7 +277,14 @@ class ImagesResource:
             raise Invalid(error.message) from None
         return NO_CONTENT
 
-    @route("PUT", "/images/<image_id>/tags/<tag>", no_body=True)
+    @route(
+        "PUT",
+        "/images/<image_id>/tags/<tag>",
+        no_body=True,
+        policies=("modify_image",),
+        success=(204,),
+        errors=(404, 413),
+    )
     async def add_tag(
         self, request: StreamingRequest, context: RequestContext, image_id: str, tag: str
     ) -> Reply:
@@ -163,7 +295,14 @@ class ImagesResource:
         await self._change_tag(context, image_id, tag, add=True)
         return NO_CONTENT
 
-    @route("DELETE", "/images/<image_id>/tags/<tag>", no_body=True)
+    @route(
+        "DELETE",
+        "/images/<image_id>/tags/<tag>",
+        no_body=True,
+        policies=("modify_image",),
+        success=(204,),
+        errors=(404,),
+    )
     async def delete_tag(
         self, request: StreamingRequest, context: RequestContext, image_id: str, tag: str
     ) -> Reply:
@@ -191,6 +330,22 @@ class ImagesResource:
             self._policy.check(context, "publicize_image", image)
         elif image.visibility == COMMUNITY:
             self._policy.check(context, "communitize_image", image)
+
+
+def _location_rules(operations: Sequence[patch.Operation]) -> list[str]:
+    """Return the policy rules that a patch's changes of locations come under."""
+    rules = []
+    if patch.touches_locations(operations, "add", "replace"):
+        rules.append("set_image_location")
+    if patch.touches_locations(operations, "remove"):
+        rules.append("delete_image_location")
+    return rules
+
+
+def _thd_create(connection: Connection, image: Image, chosen: bool, limits: OwnerLimits) -> Image:
+    image = images.thd_insert(connection, image, chosen=chosen)
+    quotas.thd_check_create(connection, image, limits)
+    return image
 
 
 def _thd_add_tag(connection: Connection, image: Image, tag: str, quotas: Quotas) -> None:

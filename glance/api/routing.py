@@ -8,7 +8,7 @@ context and the parts of the path, and returns a :class:`Reply` or raises an err
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -31,6 +31,7 @@ from glance.domain.errors import (
 )
 from glance.domain.requestid import request_id
 from glance.identity.authentication import IAuthenticator
+from glance.identity.context import Identity
 
 _log = Logger()
 
@@ -69,6 +70,7 @@ class Route:
     :param errors: statuses of refusals particular to the route; see :data:`COMMON_ERRORS`.
     :param request: the schema of the JSON body, by its name in ``glance.api.contract``.
     :param reply: the schema of the JSON answer, likewise.
+    :param parameters: what the query and the headers may hold, likewise.
     """
 
     method: str
@@ -79,11 +81,22 @@ class Route:
     errors: tuple[int, ...] = ()
     request: str | None = None
     reply: str | None = None
+    parameters: tuple[str, ...] = ()
 
 
-#: Statuses that every route may answer: malformed, not authenticated, not allowed, a request id too
+#: Statuses that every route may answer: malformed, not authenticated, a request id or headers too
 #: long, and a part of the service that does not answer.
-COMMON_ERRORS = (400, 401, 403, 431, 503)
+COMMON_ERRORS = frozenset({400, 401, 431, 503})
+
+
+def statuses_of(found: Route) -> list[int]:
+    """Return every status that a route may answer, in order."""
+    statuses = {*found.success, *found.errors, *COMMON_ERRORS}
+    if found.policies or found.method not in _LOOKING:
+        statuses.add(403)
+    if found.request is not None:
+        statuses.add(413)
+    return sorted(statuses)
 
 
 Handler = Callable[..., Awaitable[Reply | None]]
@@ -171,9 +184,7 @@ class Dispatcher:
                 if isinstance(context, Deferred):
                     context = await context
                 if context.user_id is not None or context.project_id is not None:
-                    request.correlation = correlation.Correlation(
-                        name, user=context.user_id, project=context.project_id
-                    )
+                    request.correlation = _correlation(name, context.identity)
                     correlation.begin(request.correlation)
                 if context.read_only and route.method not in _LOOKING:
                     raise Forbidden("You may look, but not change anything.")
@@ -191,6 +202,18 @@ class Dispatcher:
             return None if reply is None else write_reply(request, reply)
 
         return dispatch
+
+
+def _correlation(name: str, identity: Identity) -> correlation.Correlation:
+    return correlation.Correlation(
+        name,
+        user=identity.user_id,
+        project=identity.project_id,
+        domain=identity.domain_id,
+        system_scope=identity.system_scope,
+        user_domain=identity.user_domain_id,
+        project_domain=identity.project_domain_id,
+    )
 
 
 def _no_body() -> Invalid:
@@ -245,20 +268,25 @@ def _routing_error(
     return error.code or 404, "The resource could not be found.", ()
 
 
+def marked(resources: Iterable[object]) -> Iterator[tuple[Route, Handler]]:
+    """Yield every route of some resources with its handler."""
+    for resource in resources:
+        for name in dir(type(resource)):
+            for found in getattr(getattr(type(resource), name), "routes", ()):
+                yield found, getattr(resource, name)
+
+
 def make_app(dispatcher: Dispatcher, resources: Iterable[object]) -> Klein:
     """Bind the marked methods of resources into one Klein application."""
     app = Klein()
     app.url_map.merge_slashes = False
-    for resource in resources:
-        for name in dir(type(resource)):
-            for marked in getattr(getattr(type(resource), name), "routes", ()):
-                endpoint = dispatcher.endpoint(getattr(resource, name), marked)
-                app.route(
-                    marked.path,
-                    methods=[marked.method],
-                    endpoint=f"{marked.method} {marked.path}",
-                    strict_slashes=True,
-                )(endpoint)
+    for found, handler in marked(resources):
+        app.route(
+            found.path,
+            methods=[found.method],
+            endpoint=f"{found.method} {found.path}",
+            strict_slashes=True,
+        )(dispatcher.endpoint(handler, found))
 
     for rule in app.url_map.iter_rules():
         # werkzeug lets HEAD stand in for GET; this API answers it where a route says so.

@@ -13,6 +13,7 @@ class ApiSettings:
     """Values of the configuration, read once.
 
     :param stores_enabled: several stores are configured (``enabled_backends``).
+    :param import_methods: the methods by which images can really be imported.
     """
 
     validator: ImageValidator
@@ -26,3 +27,5 @@ class ApiSettings:
     stores_enabled: bool = False
     public_endpoint: str | None = None
     max_request_id_length: int = 64
+    hashing_algorithm: str = "sha512"
+    import_methods: tuple[str, ...] = ()

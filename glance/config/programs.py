@@ -12,7 +12,16 @@ from pathlib import Path
 
 from oslo_config import cfg
 
-from glance.config.options import api, database, general, server, store
+from glance.config.options import (
+    api,
+    database,
+    general,
+    identity,
+    importing,
+    limits,
+    server,
+    store,
+)
 
 Options = Mapping[str, Sequence[cfg.Opt]]
 
@@ -57,13 +66,17 @@ PROGRAMS: dict[str, Program] = {
             summary="Serve the Image API. Without any configuration file it listens on "
             "127.0.0.1:9292 and keeps a SQLite database and the image files in the state "
             "directory.",
-            files=("glance", "glance-api"),
+            # The rules for fetching have had a file of their own.
+            files=("glance-image-import", "glance", "glance-api"),
             options=(
                 general.OPTIONS,
                 server.OPTIONS,
                 api.OPTIONS,
+                identity.OPTIONS,
+                limits.OPTIONS,
                 database.OPTIONS,
                 store.OPTIONS,
+                importing.OPTIONS,
             ),
             cli=general.CLI + server.CLI,
             embedded=True,

@@ -69,7 +69,7 @@ class _Form:
 class Prepared:
     """A statement to be run many times.
 
-    :param statement: a SQLAlchemy select, union, update or delete; its parameters are named
+    :param statement: a SQLAlchemy select, union, insert, update or delete; its parameters are named
         ``bindparam``s.
     """
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -15,26 +17,43 @@ from glance.api.actions import ActionsResource
 from glance.api.healthcheck import HealthcheckResource
 from glance.api.image_data import ImageDataResource
 from glance.api.images import ImagesResource
+from glance.api.info import InfoResource
+from glance.api.locations import LocationsResource
+from glance.api.members import MembersResource
+from glance.api.openapi import OpenApiResource
+from glance.api.routing import marked
 from glance.api.schemas import SchemasResource
 from glance.api.settings import ApiSettings
 from glance.api.site import make_site
+from glance.api.stores import StoresResource
 from glance.api.streaming import StreamingRequest, StreamingSite
-from glance.config import Loaded
+from glance.api.tasks import ImageTasksResource
+from glance.api.usage import UsageResource
+from glance.config import Loaded, schema_image
+from glance.db import leases
 from glance.db.engine import make_configured_engine
 from glance.db.txdbapi import Database, Retry
 from glance.domain.documents import served_schemas
 from glance.domain.quotas import Quotas
 from glance.domain.schemas import ImageValidator
-from glance.identity.authentication import NoAuthentication
+from glance.identity.context import Identity
+from glance.identity.factory import make_authenticator
+from glance.identity.limits import make_limits
 from glance.identity.policy import AdministratorPolicy
 from glance.stores.registry import Stores
 from glance.transfers.hashing import Hashes, check_algorithm
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.inspecting import make_inspector
+from glance.transfers.location_import import LocationImporter
+from glance.transfers.locations import LocationKeeper
 from glance.transfers.recovery import Recovery
 from glance.transfers.removal import Remover
 from glance.transfers.upload import Uploader
 from glance.transfers.worker import WorkerIdentity
+
+#: The import methods that this service has. It advertises no others, whatever is enabled: clients
+#: wait long for an import that never happens.
+IMPORT_METHODS: frozenset[str] = frozenset()
 
 #: Threads for hashing: more uploads than this make the lanes of a few take turns.
 HASH_THREADS = 8
@@ -73,6 +92,8 @@ class ApiService(MultiService):
         self._listener = listener
         self._port: Any = None
         self._identity = WorkerIdentity.of_this_process()
+        self._authenticator = make_authenticator(conf, reactor, is_administrator)
+        self._limits = make_limits(conf, reactor)
         self._database = make_database(conf, reactor)
         self._stores = Stores(conf, reactor)
         self._hashing = ThreadPool(minthreads=0, maxthreads=HASH_THREADS, name="hashing")
@@ -80,8 +101,22 @@ class ApiService(MultiService):
         remover = Remover(
             self._database, self._stores, heartbeat, self._identity, delayed=conf.delayed_delete
         )
+        keeper = LocationKeeper(self._database, self._stores, heartbeat, self._identity)
+        self._importer = LocationImporter(
+            self._database,
+            self._stores,
+            keeper,
+            heartbeat,
+            self._identity,
+            lambda algorithm: Hashes(reactor, self._hashing, algorithm),
+            algorithm=conf.hashing_algorithm,
+            secure=conf.do_secure_hash,
+            attempts=conf.http_retries,
+            keep=timedelta(hours=conf.task.task_time_to_live),
+        )
         self._background = [
             heartbeat,
+            self._importer,
             Recovery(
                 self._database,
                 self._stores,
@@ -90,6 +125,10 @@ class ApiService(MultiService):
                 reactor,
                 stale_time=conf.transfer_stale_time,
                 interval=conf.transfer_heartbeat_interval,
+                others={
+                    leases.LOCATION: keeper.finish_interrupted,
+                    leases.HASHING: self._importer.recover,
+                },
             ),
         ]
         self._uploader = Uploader(
@@ -99,21 +138,30 @@ class ApiService(MultiService):
             lambda: Hashes(reactor, self._hashing, conf.hashing_algorithm),
             lambda image: make_inspector(reactor, self._hashing, image, conf.image_format),
             conf.image_size_cap,
+            self._limits,
         )
-        self.site = self._make_site(conf, remover)
+        self.site = self._make_site(conf, remover, keeper)
 
-    def _make_site(self, conf: Any, remover: Remover) -> StreamingSite:
-        settings = make_settings(conf, self._stores.multiple)
+    def _make_site(self, conf: Any, remover: Remover, keeper: LocationKeeper) -> StreamingSite:
+        custom = schema_image.thd_read(conf)
+        settings = make_settings(conf, self._stores.multiple, custom)
         policy = AdministratorPolicy()
         stall_time = conf.client_socket_timeout
-        resources = [
-            ImagesResource(self._database, policy, remover, settings),
-            ImageDataResource(
-                self._database, policy, self._stores, self._uploader, self._reactor, stall_time
-            ),
-            ActionsResource(self._database, policy),
-            SchemasResource(served_schemas(settings.disk_formats, settings.container_formats)),
+        database, stores, limits = self._database, self._stores, self._limits
+        served = served_schemas(settings.disk_formats, settings.container_formats, custom)
+        resources: list[object] = [
+            ImagesResource(database, policy, stores, remover, keeper, settings, limits),
+            ImageDataResource(database, policy, stores, self._uploader, self._reactor, stall_time),
+            ActionsResource(database, policy),
+            MembersResource(database, policy, settings),
+            LocationsResource(database, policy, stores, self._importer, settings, limits),
+            ImageTasksResource(database, policy),
+            StoresResource(policy, stores, keeper),
+            InfoResource(settings.import_methods),
+            UsageResource(database, limits, unified=conf.use_keystone_limits),
+            SchemasResource(served),
         ]
+        resources.append(OpenApiResource(marked(resources), served))
         health = conf.healthcheck
         paths = [health.disable_by_file_path or HEALTHCHECK_DISABLE]
         healthcheck = HealthcheckResource(
@@ -121,7 +169,7 @@ class ApiService(MultiService):
         )
         return make_site(
             self._reactor,
-            NoAuthentication(),
+            self._authenticator,
             resources,
             healthcheck,
             public_endpoint=settings.public_endpoint,
@@ -138,6 +186,8 @@ class ApiService(MultiService):
         super().startService()
         self._hashing.start()
         self._database.start()
+        self._authenticator.start()
+        self._limits.start()
         ensureDeferred(self._start()).addErrback(self._failed)
 
     async def _start(self) -> None:
@@ -168,6 +218,8 @@ class ApiService(MultiService):
             yield self._port.stopListening()
         broken_off = self._uploader.stop().addTimeout(STOP_TIME, self._reactor)
         yield broken_off.addErrback(lambda failure: failure.trap(TimeoutError) and None)
+        yield self._authenticator.stop()
+        yield self._limits.stop()
         yield MultiService.stopService(self)
         yield self._stores.stop()
         self._hashing.stop()
@@ -178,6 +230,11 @@ def _go_on(result: Any, seconds: float) -> None:
     _log.error("A store did not start within {seconds} s; going on without", seconds=seconds)
 
 
+def is_administrator(identity: Identity) -> bool:
+    """Tell whether somebody may see and do everything."""
+    return "admin" in identity.roles
+
+
 def make_database(conf: Any, reactor: Any) -> Database:
     """Make the catalogue's database of the group ``[database]``."""
     options = conf.database
@@ -185,12 +242,17 @@ def make_database(conf: Any, reactor: Any) -> Database:
     return Database(engine, reactor, threads=options.max_pool_size or 5, retry=Retry())
 
 
-def make_settings(conf: Any, stores_enabled: bool) -> ApiSettings:
-    """Read what the API's resources need out of the configuration."""
+def make_settings(
+    conf: Any, stores_enabled: bool, custom: Mapping[str, Any] | None = None
+) -> ApiSettings:
+    """Read what the API's resources need out of the configuration.
+
+    :param custom: the content of ``schema-image.json``.
+    """
     disk_formats = tuple(conf.image_format.disk_formats)
     container_formats = tuple(conf.image_format.container_formats)
     return ApiSettings(
-        validator=ImageValidator(disk_formats, container_formats),
+        validator=ImageValidator(disk_formats, container_formats, custom),
         quotas=Quotas(
             image_property_quota=conf.image_property_quota,
             image_tag_quota=conf.image_tag_quota,
@@ -207,6 +269,8 @@ def make_settings(conf: Any, stores_enabled: bool) -> ApiSettings:
         stores_enabled=stores_enabled,
         public_endpoint=conf.public_endpoint,
         max_request_id_length=conf.max_request_id_length,
+        hashing_algorithm=conf.hashing_algorithm,
+        import_methods=tuple(m for m in conf.enabled_import_methods if m in IMPORT_METHODS),
     )
 
 

@@ -72,7 +72,9 @@ class IStoreWriter(Interface):
 class IStoreReader(Interface):
     """One stored object, open for reading."""
 
-    size = Attribute("Length of the object in bytes, an ``int``.")
+    size = Attribute(
+        "Length of the object in bytes; ``None`` where the store learns it only at the end."
+    )
 
     def read(offset: int, length: int) -> Deferred[bytes]:
         """Read up to ``length`` bytes; fewer only at the end of the object."""
@@ -117,6 +119,9 @@ class IStore(Interface):
     def stop() -> Deferred[None]:
         """Let go of threads and connections."""
 
+    def properties() -> Mapping[str, Any]:
+        """Return what administrators are told of how the store works, by option."""
+
     def open_writer(image_id: str, size: int | None) -> Deferred[Any]:
         """Begin an object and return its ``IStoreWriter``.
 
@@ -134,12 +139,20 @@ class IStore(Interface):
         :raises BadLocation: the URL lies outside this store.
         """
 
+    def size_of(url: str) -> Deferred[int]:
+        """Return the length of an object in bytes; 0 where there is no telling.
+
+        :raises DataNotFound: there is none.
+        :raises BadLocation: the URL lies outside this store.
+        """
+
     def delete(url: str) -> Deferred[None]:
         """Delete an object.
 
         :raises DataNotFound: there is none (most callers take that as done).
         :raises DeleteForbidden: the store's permissions refuse it.
         :raises InUse: something else still uses the data.
+        :raises DeleteNotSupported: the data is not the store's to delete (likewise).
         :raises BadLocation: the URL lies outside this store.
         """
 

@@ -62,6 +62,10 @@ class MemoryStore:
         self.writable = False
         return succeed(None)
 
+    def properties(self) -> dict[str, Any]:
+        """Tell administrators how the store works."""
+        return {"limit": self.limit}
+
     def open_writer(self, image_id: str, size: int | None) -> Deferred[MemoryWriter]:
         """Begin an object."""
         url = PREFIX + image_id
@@ -81,6 +85,10 @@ class MemoryStore:
         if url not in self.objects:
             return fail(DataNotFound("The store does not hold the image's data."))
         return succeed(MemoryReader(self.objects[url]))
+
+    def size_of(self, url: str) -> Deferred[int]:
+        """Look up the length of an object."""
+        return self.open_reader(url).addCallback(lambda reader: reader.size)
 
     def delete(self, url: str) -> Deferred[None]:
         """Forget an object."""

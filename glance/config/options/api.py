@@ -93,6 +93,26 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
             "endpoint that users reach.",
         ),
         cfg.BoolOpt(
+            "do_secure_hash",
+            default=True,
+            help="Compute the hashes of data that a location is added for. Turned off, those that "
+            "the caller states are taken as they are, or none.",
+        ),
+        cfg.IntOpt(
+            "http_retries",
+            default=3,
+            min=0,
+            help="How often the data of an added location is read to compute its hashes before "
+            "that is given up.",
+        ),
+        cfg.Opt(
+            "enabled_import_methods",
+            type=BracketList(),
+            default=["glance-direct", "web-download", "copy-image"],
+            help="Methods by which images may be imported. Clients are told of those among them "
+            "that this service has.",
+        ),
+        cfg.BoolOpt(
             "delayed_delete",
             default=False,
             help="Leave the data of a deleted image to the scrubber; until then it can be "
@@ -110,6 +130,15 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
             min=1,
             help="Seconds without a sign of life after which an upload counts as dead and its "
             "image is made usable again. Must be longer than transfer_heartbeat_interval.",
+        ),
+    ],
+    "task": [
+        cfg.IntOpt(
+            "task_time_to_live",
+            default=48,
+            min=0,
+            deprecated_opts=[cfg.DeprecatedOpt("task_time_to_live", group="DEFAULT")],
+            help="Hours for which a task is shown after it has ended.",
         ),
     ],
     "image_format": [

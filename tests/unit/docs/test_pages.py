@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[3]
 RESOURCES = (ActionsResource, ImageDataResource, ImagesResource, SchemasResource)
 #: Read, but with nothing yet that they could limit or choose.
 READ_IN_VAIN = {"user_storage_quota", "image_member_quota", "image_location_quota", "backends"}
+# Told to administrators, and nothing else.
+READ_IN_VAIN |= {"filesystem_store_chunk_size"}
 
 
 def page(name: str) -> str:

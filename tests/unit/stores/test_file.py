@@ -97,7 +97,7 @@ class LocationTests(FileCase):
             file.write("secret")
 
     def refused(self, url):
-        for attempt in (self.store.open_reader, self.store.delete):
+        for attempt in (self.store.open_reader, self.store.size_of, self.store.delete):
             error = self.failureResultOf(attempt(url)).value
             self.assertIsInstance(error, (BadLocation, DataNotFound))
             self.assertNotIn(self.root, error.message)
@@ -193,12 +193,22 @@ class LocationTests(FileCase):
 
     def test_a_missing_directory_is_not_a_missing_file(self):
         os.rename(self.datadir, self.datadir + "-away")
-        for attempt in (self.store.open_reader, self.store.delete):
+        for attempt in (self.store.open_reader, self.store.size_of, self.store.delete):
             error = self.failureResultOf(attempt(self.url), StoreError).value
             self.assertNotIsInstance(error, DataNotFound)
 
 
 class ConfigurationTests(FileCase):
+    def test_properties(self):
+        store = self.started(filesystem_thin_provisioning=True, filesystem_store_chunk_size=4096)
+        self.assertEqual(
+            store.properties(),
+            {"data_dir": self.datadir, "chunk_size": 4096, "thin_provisioning": True},
+        )
+        dirs = [f"{self.root}/a:1", f"{self.root}/b:2"]
+        store = self.started(filesystem_store_datadir=None, filesystem_store_datadirs=dirs)
+        self.assertEqual(store.properties()["data_dir"], [f"{self.root}/b", f"{self.root}/a"])
+
     def faulty(self, option, **given):
         given.setdefault("filesystem_store_datadir", self.datadir)
         store = file_store(**given)
@@ -460,6 +470,7 @@ class HangingStoreTests(FileCase):
         for operation in (
             lambda: self.store.open_writer(IMAGE, None),
             lambda: self.store.open_reader(url),
+            lambda: self.store.size_of(url),
             lambda: self.store.delete(url),
         ):
             self.times_out(operation())
