@@ -27,7 +27,7 @@ class ActionsResource:
         no_body=True,
         policies=("deactivate",),
         success=(204,),
-        errors=(404, 409),
+        errors=(404,),
     )
     async def deactivate(
         self, request: StreamingRequest, context: RequestContext, image_id: str
@@ -41,7 +41,7 @@ class ActionsResource:
         no_body=True,
         policies=("reactivate",),
         success=(204,),
-        errors=(404, 409),
+        errors=(404,),
     )
     async def reactivate(
         self, request: StreamingRequest, context: RequestContext, image_id: str

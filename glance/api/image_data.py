@@ -78,7 +78,7 @@ class ImageDataResource:
             "download_from_store",
         ),
         success=(200, 204, 206, 304),
-        errors=(404, 416),
+        errors=(403, 404, 416),
         reply="data",
         parameters=("prefer", "Range", "If-None-Match", "If-Range"),
     )
@@ -110,7 +110,7 @@ class ImageDataResource:
         no_body=True,
         policies=("download_image",),
         success=(200, 204, 304),
-        errors=(404,),
+        errors=(403, 404),
         reply="data",
     )
     async def examine(

@@ -31,16 +31,17 @@ from glance.domain.errors import (
     NotFound,
     UnsupportedContent,
 )
-from glance.domain.image import COMMUNITY, PUBLIC, Image
+from glance.domain.image import Image
 from glance.domain.listing import page_links, parse_list_query
 from glance.domain.location_changes import NewPlaces
+from glance.domain.protection import Guard
 from glance.domain.quotas import OwnerLimits, Quotas
 from glance.domain.rendering import render_image, render_page
 from glance.domain.schemas import parse_create
 from glance.domain.text import check_storable
 from glance.identity.context import RequestContext
 from glance.identity.limits import IOwnerLimits, under_limits
-from glance.identity.policy import IPolicy
+from glance.identity.policy import VISIBILITY_RULES, IPolicy
 from glance.stores.registry import Stores
 from glance.transfers.detached import detached
 from glance.transfers.locations import Leaving, LocationKeeper
@@ -82,21 +83,38 @@ class ImagesResource:
         self._settings = settings
         self._limits = limits
 
-    def _render(self, image: Image, context: RequestContext) -> dict[str, Any]:
-        settings = self._settings
+    def _guard(self, context: RequestContext) -> Guard | None:
+        """Return what the caller may do to custom properties, where any are protected."""
+        protection = self._settings.protection
+        if protection is None:
+            return None
+        identity = context.identity
+        roles = identity.roles | identity.service_roles
+        return protection.guard(roles, partial(self._policy.holds, context))
+
+    def _render(
+        self,
+        image: Image,
+        request: StreamingRequest,
+        context: RequestContext,
+        guard: Guard | None,
+    ) -> dict[str, Any]:
+        exposure = request.site.exposure
         image.locations = self._stores.by_preference(image.locations)
         return render_image(
             image,
-            show_direct_url=settings.show_image_direct_url,
-            show_multiple_locations=settings.show_multiple_locations,
-            stores_enabled=settings.stores_enabled,
+            show_direct_url=exposure.direct_url,
+            show_multiple_locations=exposure.locations,
+            stores_enabled=self._settings.stores_enabled,
             is_admin=context.is_admin,
+            guard=guard,
         )
 
     @route(
         "GET",
         "/images",
         policies=("get_images", "get_image"),
+        errors=(403,),
         reply="images",
         parameters=_LIST_PARAMETERS,
     )
@@ -109,10 +127,16 @@ class ImagesResource:
             limit_max=self._settings.api_limit_max,
         )
         self._policy.check(context, "get_images")
-        page = await self._database.runReading(thd_list, query, context.viewer)
+        guard = self._guard(context)
+        page: list[Image] = []
+        # What the caller may not read must not be told by what is found either.
+        if guard is None or all(guard.can("read", name) for name in query.properties):
+            page = await self._database.runReading(thd_list, query, context.viewer)
         full = bool(page) and len(page) == query.limit
+        # Of the page as it was read: what the policy hides has its place in the order all the same.
         first, following = page_links(pairs, page[-1].id if full else None)
-        shown = [self._render(image, context) for image in page]
+        visible = self._policy.visible(context, page)
+        shown = [self._render(image, request, context, guard) for image in visible]
         return json_reply(render_page(shown, first, following))
 
     @route(
@@ -127,15 +151,15 @@ class ImagesResource:
     async def create(self, request: StreamingRequest, context: RequestContext) -> Reply:
         """Create an image without data."""
         body = read_json(request)
-        self._policy.check(context, "add_image")
+        guard = self._guard(context)
         image = parse_create(
             body,
             default_owner=context.project_id,
-            is_admin=context.is_admin,
             validator=self._settings.validator,
             quotas=self._settings.quotas,
+            guard=guard,
         )
-        self._check_visibility(context, image)
+        self._policy.check_create(context, image)
         chosen = body.get("id") is not None
         image = await under_limits(
             self._limits,
@@ -151,7 +175,7 @@ class ImagesResource:
         if self._settings.stores_enabled:
             ids = ",".join(store.store_id for store in self._stores.listed())
             headers.append(("OpenStack-image-store-ids", ids))
-        return json_reply(self._render(image, context), 201, *headers)
+        return json_reply(self._render(image, request, context, guard), 201, *headers)
 
     @route(
         "GET",
@@ -167,7 +191,7 @@ class ImagesResource:
         """Show one image."""
         image = await self._database.runReading(images.thd_get, image_id, context.viewer)
         self._policy.check(context, "get_image", image)
-        return json_reply(self._render(image, context))
+        return json_reply(self._render(image, request, context, self._guard(context)))
 
     @route(
         "PATCH",
@@ -193,13 +217,20 @@ class ImagesResource:
             request.setHeader("Accept-Patch", accepted)
             raise UnsupportedPatch(f"The media type of a PATCH is one of {accepted}.")
         operations = _PARSE_PATCH[form](read_json(request))
-        places, owner = await self._look_at_places(context, image_id, operations)
+        guard = self._guard(context)
+        places: NewPlaces | None = None
+        owner: str | None = None
+        if request.site.exposure.locations:
+            places, owner = await self._look_at_places(context, image_id, operations)
         rules = _location_rules(operations)
 
         def thd_change(
             connection: Connection, limits: OwnerLimits | None = None
         ) -> tuple[Image, Leaving | None]:
             before = images.thd_get(connection, image_id, context.viewer, lock=True)
+            if not self._policy.permits(context, "get_image", before):
+                # Before any other refusal could tell that the image is there.
+                self._policy.check(context, "modify_image", before)
             before.locations = self._stores.by_preference(before.locations)
             for rule in rules:
                 self._policy.check(context, rule, before)
@@ -210,9 +241,10 @@ class ImagesResource:
                 validator=self._settings.validator,
                 quotas=self._settings.quotas,
                 places=places,
+                guard=guard,
             )
-            if after.visibility != before.visibility:
-                self._check_visibility(context, after)
+            if after.visibility != before.visibility and after.visibility in VISIBILITY_RULES:
+                self._policy.check(context, VISIBILITY_RULES[after.visibility], after)
             self._policy.check(context, "modify_image", before)
             added = sum(place.id is None for place in after.locations)
             if added and limits is not None:
@@ -231,17 +263,15 @@ class ImagesResource:
             image, leaving = await self._database.runInteraction(thd_change)
         if leaving is not None:
             await detached(self._keeper.let_go(leaving))
-        return json_reply(self._render(image, context))
+        return json_reply(self._render(image, request, context, guard))
 
     async def _look_at_places(
         self, context: RequestContext, image_id: str, operations: Sequence[patch.Operation]
-    ) -> tuple[NewPlaces | None, str | None]:
+    ) -> tuple[NewPlaces, str | None]:
         """Find out what a patch needs to know of the locations that it adds.
 
-        :returns: that, ``None`` where callers may not change locations; and whose the image is.
+        :returns: that, and whose the image is where any are added.
         """
-        if not self._settings.show_multiple_locations:
-            return None, None
         stores = self._stores
         places = NewPlaces(stores.placed, stores.schemes, self._settings.hashing_algorithm)
         added = patch.added_locations(operations)
@@ -324,12 +354,6 @@ class ImagesResource:
                 raise NotFound(f"Image {image_id} does not have this tag.")
 
         await self._database.runInteraction(thd_change)
-
-    def _check_visibility(self, context: RequestContext, image: Image) -> None:
-        if image.visibility == PUBLIC:
-            self._policy.check(context, "publicize_image", image)
-        elif image.visibility == COMMUNITY:
-            self._policy.check(context, "communitize_image", image)
 
 
 def _location_rules(operations: Sequence[patch.Operation]) -> list[str]:

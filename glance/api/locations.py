@@ -87,7 +87,7 @@ class LocationsResource:
         "/images/<image_id>/locations",
         no_body=True,
         policies=("fetch_image_location",),
-        errors=(404,),
+        errors=(403, 404),
         reply="locations",
     )
     async def list(

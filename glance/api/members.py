@@ -32,7 +32,7 @@ class MembersResource:
         "/images/<image_id>/members",
         no_body=True,
         policies=("get_members", "get_member"),
-        errors=(404,),
+        errors=(403, 404),
         reply="members",
     )
     async def list(

@@ -39,6 +39,9 @@ _STANDARD_METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"}
 )
 
+#: Characters of a caller's request id that are taken whatever is configured.
+_USUAL_ID = 64
+
 #: What a caller who may change nothing may use.
 _LOOKING = frozenset({"GET", "HEAD"})
 
@@ -67,7 +70,7 @@ class Route:
     :param no_body: a body sent with it is refused, as the API reference says of some routes.
     :param policies: the policy rules that are asked, the first one always.
     :param success: statuses of answers to requests that succeed, the usual one first.
-    :param errors: statuses of refusals particular to the route; see :data:`COMMON_ERRORS`.
+    :param errors: statuses of refusals particular to the route; see :func:`statuses_of`.
     :param request: the schema of the JSON body, by its name in ``glance.api.contract``.
     :param reply: the schema of the JSON answer, likewise.
     :param parameters: what the query and the headers may hold, likewise.
@@ -92,7 +95,7 @@ COMMON_ERRORS = frozenset({400, 401, 431, 503})
 def statuses_of(found: Route) -> list[int]:
     """Return every status that a route may answer, in order."""
     statuses = {*found.success, *found.errors, *COMMON_ERRORS}
-    if found.policies or found.method not in _LOOKING:
+    if found.method not in _LOOKING:
         statuses.add(403)
     if found.request is not None:
         statuses.add(413)
@@ -154,16 +157,27 @@ def query_pairs(request: StreamingRequest) -> list[tuple[str, str]]:
         raise Invalid("The query is not UTF-8 text in percent-encoding.") from None
 
 
+#: Turns an answer into the form that the client of a request wants it in.
+Finish = Callable[[StreamingRequest, Reply], Awaitable[Reply]]
+
+
 class Dispatcher:
     """What wraps every handler.
 
     :param authenticator: tells who asks.
     :param max_request_id: ``[DEFAULT] max_request_id_length``.
+    :param compress: compresses answers, if that is wanted.
     """
 
-    def __init__(self, authenticator: IAuthenticator, max_request_id: int) -> None:
+    def __init__(
+        self,
+        authenticator: IAuthenticator,
+        max_request_id: int,
+        compress: Finish | None = None,
+    ) -> None:
         self._authenticator = authenticator
         self._max_request_id = max_request_id
+        self._compress = compress
 
     def endpoint(self, handler: Handler, route: Route) -> Callable[..., Any]:
         """Make the function that Klein calls for a route."""
@@ -189,6 +203,8 @@ class Dispatcher:
                 if context.read_only and route.method not in _LOOKING:
                     raise Forbidden("You may look, but not change anything.")
                 reply = await handler(request, context, **parts)
+                if self._compress is not None and reply is not None:
+                    reply = await self._compress(request, reply)
             except CancelledError:
                 raise
             except Exception as error:
@@ -236,6 +252,14 @@ def write_reply(request: StreamingRequest, reply: Reply) -> bytes:
     return reply.body
 
 
+def name_request(request: StreamingRequest) -> None:
+    """Give an id to a request that is refused before it came to that."""
+    given = request.getHeader("X-Openstack-Request-ID")
+    name = request_id(given if given and len(given) <= _USUAL_ID else None)
+    request.setHeader(b"x-openstack-request-id", name.encode())
+    request.correlation = correlation.Correlation(name)
+
+
 def answer_error(request: StreamingRequest, error: Exception) -> bytes:
     """Turn an error into an answer, and log what nobody foresaw."""
     extra: tuple[tuple[str, str], ...] = ()
@@ -252,6 +276,8 @@ def answer_error(request: StreamingRequest, error: Exception) -> bytes:
     else:
         _log.failure("Request failed unexpectedly: {error}", error=error)
         status, explanation = 500, "The server ran into an unexpected error."
+    if not request.responseHeaders.hasHeader(b"x-openstack-request-id"):
+        name_request(request)
     accept = request.getHeader("Accept") or ""
     content_type, body = render_error(status, explanation, accept)
     return write_reply(request, Reply(status, body, content_type, extra))
@@ -268,12 +294,18 @@ def _routing_error(
     return error.code or 404, "The resource could not be found.", ()
 
 
+def routes_of(kind: type) -> Iterator[tuple[Route, str]]:
+    """Yield every route of a class of resources, and the name of the method behind it."""
+    for name in dir(kind):
+        for found in getattr(getattr(kind, name, None), "routes", ()):
+            yield found, name
+
+
 def marked(resources: Iterable[object]) -> Iterator[tuple[Route, Handler]]:
     """Yield every route of some resources with its handler."""
     for resource in resources:
-        for name in dir(type(resource)):
-            for found in getattr(getattr(type(resource), name), "routes", ()):
-                yield found, getattr(resource, name)
+        for found, name in routes_of(type(resource)):
+            yield found, getattr(resource, name)
 
 
 def make_app(dispatcher: Dispatcher, resources: Iterable[object]) -> Klein:

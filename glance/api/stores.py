@@ -39,7 +39,7 @@ class StoresResource:
         "/info/stores/detail",
         no_body=True,
         policies=("stores_info_detail",),
-        errors=(404,),
+        errors=(403, 404),
         reply="stores",
     )
     async def detail(self, request: StreamingRequest, context: RequestContext) -> Reply:

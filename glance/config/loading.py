@@ -287,6 +287,14 @@ def _check_together(values: _Values, program: Program) -> None:
         raise values.error(
             "DEFAULT", declared["DEFAULT", given], f"[DEFAULT]{missing} must be set as well"
         )
+    authorities = declared.get(("DEFAULT", "ca_file"))
+    if authorities is not None and conf.ca_file and not conf.cert_file:
+        raise values.error(
+            "DEFAULT",
+            authorities,
+            "clients show their certificates over TLS only, so [DEFAULT]cert_file and "
+            "[DEFAULT]key_file must be set as well",
+        )
     stale = declared.get(("DEFAULT", "transfer_stale_time"))
     if stale is not None and conf.transfer_stale_time <= conf.transfer_heartbeat_interval:
         raise values.error(

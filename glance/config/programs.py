@@ -14,11 +14,15 @@ from oslo_config import cfg
 
 from glance.config.options import (
     api,
+    cors,
     database,
     general,
+    healthcheck,
+    http,
     identity,
     importing,
     limits,
+    policy,
     server,
     store,
 )
@@ -71,9 +75,13 @@ PROGRAMS: dict[str, Program] = {
             options=(
                 general.OPTIONS,
                 server.OPTIONS,
+                http.OPTIONS,
                 api.OPTIONS,
                 identity.OPTIONS,
                 limits.OPTIONS,
+                policy.OPTIONS,
+                cors.OPTIONS,
+                healthcheck.OPTIONS,
                 database.OPTIONS,
                 store.OPTIONS,
                 importing.OPTIONS,

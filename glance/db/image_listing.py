@@ -34,7 +34,7 @@ from sqlalchemy import (
 
 from glance.db.image_parts import thd_fill
 from glance.db.images import COLUMNS
-from glance.db.prepared import Prepared, among
+from glance.db.prepared import Exactly, Prepared, among
 from glance.db.tables import image_members, image_properties, image_tags, images
 from glance.domain.errors import Invalid
 from glance.domain.image import COMMUNITY, KILLED, PRIVATE, PUBLIC, SHARED, Image
@@ -230,7 +230,9 @@ def _having(name: str, kind: type) -> tuple[ColumnElement[Any], list[Condition]]
         t = image_tags.c
         return t.image_id, [t.value == bindparam(name), t.deleted == false()]
     p = image_properties.c
-    named, valued = p.name == bindparam(f"{name}_name"), p.value == bindparam(f"{name}_value")
+    # Of protected properties, the one named must be the one found.
+    named = Exactly(p.name, bindparam(f"{name}_name", type_=String))
+    valued = p.value == bindparam(f"{name}_value")
     return p.image_id, [named, valued, p.deleted == false()]
 
 

@@ -44,7 +44,7 @@ from glance.db.tables import (
     image_tags,
     images,
 )
-from glance.domain.errors import Conflict, Duplicate, NotFound
+from glance.domain.errors import Conflict, Duplicate
 from glance.domain.image import (
     ACTIVE,
     COMMUNITY,
@@ -54,6 +54,7 @@ from glance.domain.image import (
     SHARED,
     Image,
     Location,
+    no_such_image,
 )
 from glance.domain.text import shorten
 from glance.domain.viewer import Viewer
@@ -114,11 +115,6 @@ _LOCK = Prepared(
 )
 
 
-def missing(image_id: str) -> NotFound:
-    """Return the error for an image that is not there, or not there for this caller."""
-    return NotFound(f"No image found with ID {image_id}.")
-
-
 def thd_get(connection: Connection, image_id: str, viewer: Viewer, *, lock: bool = False) -> Image:
     """Read one image with its properties, tags and locations.
 
@@ -127,7 +123,7 @@ def thd_get(connection: Connection, image_id: str, viewer: Viewer, *, lock: bool
     """
     if not image_id.isascii() or "\0" in image_id:
         # Some databases refuse to compare with what they cannot store.
-        raise missing(image_id)
+        raise no_such_image(image_id)
     values = {"image_id": image_id, "project_id": viewer.project_id}
     if lock:
         # A statement that has waited for a lock shows what belongs to the image as it was before.
@@ -138,7 +134,7 @@ def thd_get(connection: Connection, image_id: str, viewer: Viewer, *, lock: bool
             image = Image(*row[: len(FIELDS)])
             add_parts({image.id: image}, [(image.id, *row[len(FIELDS) :]) for row in rows])
             return image
-    raise missing(image_id)
+    raise no_such_image(image_id)
 
 
 def thd_lock(connection: Connection, image_id: str) -> None:

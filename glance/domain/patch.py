@@ -16,6 +16,7 @@ from glance.domain import location_changes
 from glance.domain.errors import Conflict, Forbidden, Invalid
 from glance.domain.image import IMPORTING, QUEUED, Image
 from glance.domain.location_changes import NewPlaces
+from glance.domain.protection import Guard
 from glance.domain.quotas import Quotas
 from glance.domain.schemas import BASE_FIELDS, ImageValidator, assign, check_name_free
 from glance.domain.text import shape, shorten
@@ -88,6 +89,7 @@ def apply(
     validator: ImageValidator,
     quotas: Quotas,
     places: NewPlaces | None = None,
+    guard: Guard | None = None,
 ) -> Image:
     """Return a changed copy of an image.
 
@@ -98,6 +100,7 @@ def apply(
     :param quotas: how much the image may hold.
     :param places: what was found out of the locations that are added; ``None`` where callers
         may not see locations, nor change them.
+    :param guard: what the caller may do to custom properties, where they are protected.
     :raises Invalid: a value breaks a rule.
     :raises Forbidden: the field cannot be changed, or not by this caller, or not in this state.
     :raises Conflict: a property to replace or remove is not there, or one to add is.
@@ -117,6 +120,8 @@ def apply(
         check_name_free(name)
         if name == "id":
             raise Forbidden("Attribute id is read-only.")
+        if guard is not None and name not in BASE_FIELDS:
+            guard.check_change(operation.op, name, present=name in changed.properties)
         if operation.op == "remove":
             _remove(changed, name)
         else:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from twisted.application.service import MultiService
-from twisted.internet.defer import TimeoutError, ensureDeferred, inlineCallbacks
-from twisted.internet.threads import deferToThread
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, inlineCallbacks
+from twisted.internet.threads import deferToThread, deferToThreadPool
 from twisted.logger import Logger, LogLevel
 from twisted.python.threadpool import ThreadPool
 
 from glance.api.actions import ActionsResource
+from glance.api.compression import Compressor
 from glance.api.healthcheck import HealthcheckResource
 from glance.api.image_data import ImageDataResource
 from glance.api.images import ImagesResource
@@ -21,6 +22,7 @@ from glance.api.info import InfoResource
 from glance.api.locations import LocationsResource
 from glance.api.members import MembersResource
 from glance.api.openapi import OpenApiResource
+from glance.api.readiness import Readiness
 from glance.api.routing import marked
 from glance.api.schemas import SchemasResource
 from glance.api.settings import ApiSettings
@@ -32,14 +34,18 @@ from glance.api.usage import UsageResource
 from glance.config import Loaded, schema_image
 from glance.db import leases
 from glance.db.engine import make_configured_engine
+from glance.db.probe import thd_probe
 from glance.db.txdbapi import Database, Retry
 from glance.domain.documents import served_schemas
+from glance.domain.protection import Protection
 from glance.domain.quotas import Quotas
 from glance.domain.schemas import ImageValidator
-from glance.identity.context import Identity
 from glance.identity.factory import make_authenticator
 from glance.identity.limits import make_limits
-from glance.identity.policy import AdministratorPolicy
+from glance.identity.policy import Policy
+from glance.identity.reloading import PolicyReloader
+from glance.services.access import thd_load_protection, thd_load_rules
+from glance.services.edge import thd_make_edge
 from glance.stores.registry import Stores
 from glance.transfers.hashing import Hashes, check_algorithm
 from glance.transfers.heartbeat import Heartbeat
@@ -58,9 +64,6 @@ IMPORT_METHODS: frozenset[str] = frozenset()
 #: Threads for hashing: more uploads than this make the lanes of a few take turns.
 HASH_THREADS = 8
 
-#: The file that takes the service out of a load balancer's rotation, where none is configured.
-HEALTHCHECK_DISABLE = "/etc/glance/healthcheck_disable"
-
 #: Seconds that a stop waits for uploads to be given up, which a store that hangs may hold up.
 STOP_TIME = 5.0
 
@@ -77,6 +80,7 @@ class ApiService(MultiService):
     :param loaded: the configuration.
     :param reactor: the reactor.
     :param listener: the socket.
+    :param internal: that of the internal port, if there is one.
     """
 
     _log = Logger()
@@ -84,15 +88,24 @@ class ApiService(MultiService):
     #: Whether the service gave up: the process then ends with an exit code of 1.
     failed = False
 
-    def __init__(self, loaded: Loaded, reactor: Any, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        reactor: Any,
+        listener: socket.socket,
+        internal: socket.socket | None = None,
+    ) -> None:
         super().__init__()
         conf = loaded.conf
         check_algorithm(conf.hashing_algorithm)
         self._reactor = reactor
-        self._listener = listener
-        self._port: Any = None
+        self._edge = thd_make_edge(conf)
+        self._ports: list[Any] = []
         self._identity = WorkerIdentity.of_this_process()
-        self._authenticator = make_authenticator(conf, reactor, is_administrator)
+        source, rules = thd_load_rules(conf)
+        self._policy = Policy(rules)
+        protection = thd_load_protection(conf, rules)
+        self._authenticator = make_authenticator(conf, reactor, self._policy.is_admin)
         self._limits = make_limits(conf, reactor)
         self._database = make_database(conf, reactor)
         self._stores = Stores(conf, reactor)
@@ -114,7 +127,7 @@ class ApiService(MultiService):
             attempts=conf.http_retries,
             keep=timedelta(hours=conf.task.task_time_to_live),
         )
-        self._background = [
+        self._background: list[Service] = [
             heartbeat,
             self._importer,
             Recovery(
@@ -131,6 +144,12 @@ class ApiService(MultiService):
                 },
             ),
         ]
+        if conf.policy_reload_interval:
+            self._background.append(
+                PolicyReloader(
+                    self._policy, source, reactor, conf.policy_reload_interval, deferToThread
+                )
+            )
         self._uploader = Uploader(
             self._database,
             heartbeat,
@@ -140,12 +159,17 @@ class ApiService(MultiService):
             conf.image_size_cap,
             self._limits,
         )
-        self.site = self._make_site(conf, remover, keeper)
+        self.site = self._make_site(conf, remover, keeper, protection)
+        self._served = [(listener, self.site)]
+        if internal is not None and self._edge.internal is not None:
+            self._served.append((internal, self.site.beside(self._edge.internal)))
 
-    def _make_site(self, conf: Any, remover: Remover, keeper: LocationKeeper) -> StreamingSite:
+    def _make_site(
+        self, conf: Any, remover: Remover, keeper: LocationKeeper, protection: Protection | None
+    ) -> StreamingSite:
         custom = schema_image.thd_read(conf)
-        settings = make_settings(conf, self._stores.multiple, custom)
-        policy = AdministratorPolicy()
+        settings = make_settings(conf, self._stores.multiple, custom, protection)
+        policy = self._policy
         stall_time = conf.client_socket_timeout
         database, stores, limits = self._database, self._stores, self._limits
         served = served_schemas(settings.disk_formats, settings.container_formats, custom)
@@ -162,24 +186,38 @@ class ApiService(MultiService):
             SchemasResource(served),
         ]
         resources.append(OpenApiResource(marked(resources), served))
-        health = conf.healthcheck
-        paths = [health.disable_by_file_path or HEALTHCHECK_DISABLE]
-        healthcheck = HealthcheckResource(
-            paths, health.detailed, lambda f, *args: deferToThread(f, *args)
-        )
+        edge = self._edge
+        compress = None
+        if conf.gzip_responses:
+            compress = Compressor(self._in_hashing_thread, conf.gzip_min_length).compress
         return make_site(
             self._reactor,
             self._authenticator,
             resources,
-            healthcheck,
+            self._make_healthcheck(),
             public_endpoint=settings.public_endpoint,
             max_request_id_length=settings.max_request_id_length,
-            body_limit=conf.json_body_limit,
-            client_timeout=conf.client_socket_timeout or None,
-            max_header=conf.max_header_line or 2**31,
-            keep_alive=conf.http_keepalive,
+            limits=edge.limits,
+            minors=edge.minors,
+            exposure=edge.public,
+            cors=edge.cors,
+            trust_proxies=edge.trust_proxies,
+            compress=compress,
             log=log_access if conf.verbose or conf.debug else None,
         )
+
+    def _make_healthcheck(self) -> HealthcheckResource:
+        readiness = Readiness(
+            self._reactor,
+            lambda: self._database.runReading(thd_probe),
+            {store.store_id: getattr(store, "probe", None) for store in self._stores.all()},
+            self._stores.default.store_id,
+        )
+        return HealthcheckResource(self._edge.health, self._reactor, deferToThread, readiness)
+
+    def _in_hashing_thread(self, function: Any, *args: Any) -> Deferred[Any]:
+        # Like hashing, what is done there needs a processor and not the interpreter.
+        return deferToThreadPool(self._reactor, self._hashing, function, *args)
 
     def startService(self) -> None:
         """Start the parts, and accept requests when all of them are ready."""
@@ -200,10 +238,13 @@ class ApiService(MultiService):
             return
         for service in self._background:
             service.setServiceParent(self)
-        self._port = self._reactor.adoptStreamPort(
-            self._listener.fileno(), self._listener.family, self.site
-        )
-        self._listener.close()
+        for listener, site in self._served:
+            port = self._reactor.adoptStreamPort(
+                listener.fileno(), listener.family, self._edge.wrapped(site, self._reactor)
+            )
+            site.serve(port)
+            self._ports.append(port)
+            listener.close()
         self._log.info("Accepting requests as worker {worker}", worker=self._identity.worker)
 
     def _failed(self, failure: Any) -> None:
@@ -214,8 +255,8 @@ class ApiService(MultiService):
     @inlineCallbacks
     def stopService(self) -> Any:
         """Accept no more requests, stop the parts, wait for their threads."""
-        if self._port is not None:
-            yield self._port.stopListening()
+        for port in self._ports:
+            yield port.stopListening()
         broken_off = self._uploader.stop().addTimeout(STOP_TIME, self._reactor)
         yield broken_off.addErrback(lambda failure: failure.trap(TimeoutError) and None)
         yield self._authenticator.stop()
@@ -230,11 +271,6 @@ def _go_on(result: Any, seconds: float) -> None:
     _log.error("A store did not start within {seconds} s; going on without", seconds=seconds)
 
 
-def is_administrator(identity: Identity) -> bool:
-    """Tell whether somebody may see and do everything."""
-    return "admin" in identity.roles
-
-
 def make_database(conf: Any, reactor: Any) -> Database:
     """Make the catalogue's database of the group ``[database]``."""
     options = conf.database
@@ -243,11 +279,15 @@ def make_database(conf: Any, reactor: Any) -> Database:
 
 
 def make_settings(
-    conf: Any, stores_enabled: bool, custom: Mapping[str, Any] | None = None
+    conf: Any,
+    stores_enabled: bool,
+    custom: Mapping[str, Any] | None = None,
+    protection: Protection | None = None,
 ) -> ApiSettings:
     """Read what the API's resources need out of the configuration.
 
     :param custom: the content of ``schema-image.json``.
+    :param protection: which custom properties are protected from whom.
     """
     disk_formats = tuple(conf.image_format.disk_formats)
     container_formats = tuple(conf.image_format.container_formats)
@@ -264,11 +304,10 @@ def make_settings(
         container_formats=container_formats,
         limit_param_default=conf.limit_param_default,
         api_limit_max=conf.api_limit_max,
-        show_image_direct_url=conf.show_image_direct_url,
-        show_multiple_locations=conf.show_multiple_locations,
         stores_enabled=stores_enabled,
         public_endpoint=conf.public_endpoint,
         max_request_id_length=conf.max_request_id_length,
+        protection=protection,
         hashing_algorithm=conf.hashing_algorithm,
         import_methods=tuple(m for m in conf.enabled_import_methods if m in IMPORT_METHODS),
     )
@@ -279,7 +318,7 @@ def log_access(request: StreamingRequest) -> None:
     _access_log.emit(
         LogLevel.info,
         '{client} "{method} {uri} {version}" {status} {size}',
-        client=request.getClientAddress().host,
+        client=request.client_host(),
         method=request.method.decode("ascii", "replace"),
         uri=request.uri.decode("ascii", "replace"),
         version=request.clientproto.decode("ascii", "replace"),

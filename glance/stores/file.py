@@ -24,6 +24,7 @@ from glance.stores.errors import (
     DataNotFound,
     DuplicateData,
     StoreError,
+    StoreTimeout,
     WriteDisabled,
 )
 from glance.stores.interfaces import IStore
@@ -56,7 +57,7 @@ class FileStore:
         self.description: str | None = getattr(section, "store_description", None)
         self.weight: int = getattr(section, "weight", None) or 0
         self.writable = False
-        self._prepared = False
+        self._prepared = self._probing = False
         self._group = getattr(section, "group", store_id)
         self._fault: BadStoreConfiguration | None = None
         self._perm = 0
@@ -221,6 +222,19 @@ class FileStore:
             raise error
 
         return self._threads.run(thd_at, late=late)
+
+    def probe(self) -> Deferred[None]:
+        """Check that the directories can be used; one that hangs is not asked again meanwhile."""
+        if self._fault is not None:
+            return fail(StoreError(str(self._fault)))
+        if self._probing:
+            return fail(StoreTimeout("The store has not answered since it was last asked."))
+        self._probing = True
+
+        def settled() -> None:
+            self._probing = False
+
+        return self._threads.run(datadirs.thd_probe, self._dirs, settled=settled)
 
     def owns(self, url: str) -> bool:
         """Tell whether a URL lies directly inside one of the directories."""

@@ -165,6 +165,18 @@ class IStore(Interface):
         Never touches what a live writer, of this or another process, still holds.
         """
 
+    def probe() -> Deferred[None]:
+        """Tell whether the store can be used just now, for the health check.
+
+        Looks at what can break beyond this process (a mount, a server, permissions), cheaply and
+        without changing anything; a driver that keeps nothing anywhere has nothing to look at.
+        Asked about once a second at most. May take as long as it must, but holds one thread at
+        most.
+
+        :raises StoreTimeout: the store does not answer.
+        :raises StoreError: it cannot be used; the message is for the log.
+        """
+
     def owns(url: str) -> bool:
         """Tell whether a URL lies inside this store."""
 

@@ -28,7 +28,7 @@ from zope.interface import implementer
 from glance.domain.errors import Invalid
 from glance.domain.urifilter import Target, UriFilter
 from glance.stores.errors import FetchRefused, RemoteUnavailable
-from glance.stores.resolving import PinnedReactor, resolve
+from glance.stores.resolving import Names, PinnedReactor
 from glance.stores.tunnel import Proxy, TunnelEndpoint
 
 #: Seconds that each address of a host has to take a connection.
@@ -68,6 +68,7 @@ class Outbound:
         self.reactor = reactor
         self.rules = rules
         self.tls = tls
+        self.names = Names(reactor)
         self.live: set[_Watched] = set()
         self._proxies = proxies or {}
 
@@ -154,7 +155,7 @@ class Connection:
         return endpoint
 
     async def _addresses(self) -> list[IAddress]:
-        addresses = await resolve(self.reactor, self._target)
+        addresses = await self._outbound.names.resolve(self._target)
         if not addresses:
             raise RemoteUnavailable("The host of the URL cannot be found.")
         try:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.internet.interfaces import (
     IAddress,
     IHostnameResolver,
@@ -18,15 +18,39 @@ from zope.interface import implementer
 
 from glance.domain.urifilter import Target
 
+#: Names resolved at a time. Each takes a thread of the reactor's own for as long as the name's
+#: server likes, and whoever gives us URLs may be that server; others need threads too.
+MOST = 4
 
-def resolve(reactor: Any, target: Target) -> Deferred[list[Any]]:
-    """Find the addresses of a host; it has none if it cannot be found."""
-    if target.address is not None:
-        kind = IPv4Address if target.address.version == 4 else IPv6Address
-        return succeed([kind("TCP", target.host, target.port)])
-    receiver = _Receiver()
-    reactor.nameResolver.resolveHostName(receiver, target.host, target.port)
-    return receiver.done
+
+class Names:
+    """Finds the addresses of hosts."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._turns = DeferredSemaphore(MOST)
+
+    def resolve(self, target: Target) -> Deferred[list[Any]]:
+        """Find the addresses of a host; it has none if it cannot be found.
+
+        May be cancelled; the resolution itself then goes on, and keeps its turn until it ends.
+        """
+        if target.address is not None:
+            kind = IPv4Address if target.address.version == 4 else IPv6Address
+            return succeed([kind("TCP", target.host, target.port)])
+        answer: Deferred[list[Any]] = Deferred()
+
+        def begin() -> Deferred[list[IAddress]]:
+            receiver = _Receiver()
+            if answer.called:
+                receiver.resolutionComplete()
+            else:
+                resolver = self._reactor.nameResolver
+                resolver.resolveHostName(receiver, target.host, target.port)
+            return receiver.done
+
+        self._turns.run(begin).chainDeferred(answer)
+        return answer
 
 
 @implementer(IResolutionReceiver)

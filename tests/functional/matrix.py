@@ -8,12 +8,18 @@ table of ``docs/routes.rst`` from it.
 
 from __future__ import annotations
 
-import sys
+import importlib
+import pkgutil
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import glance.api
+from glance.api.routing import Route, routes_of, statuses_of
 from tests.functional.cloud import CALLERS, DATA, UNKNOWN, V21, Cloud
 from tests.functional.server import OCTETS, Answer
 
@@ -184,6 +190,19 @@ def _protected(cloud: Cloud) -> Answer:
     return cloud.call("member", "DELETE", f"/v2/images/{image_id}")
 
 
+def _being_deleted(cloud: Cloud) -> Answer:
+    """Delete an image that another node has begun to delete."""
+    image_id = cloud.image()
+    now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ")
+    with closing(sqlite3.connect(cloud.server.state / "glance.sqlite")) as catalogue, catalogue:
+        catalogue.execute(
+            "INSERT INTO transfer_leases (id, image_id, kind, node, worker, started_at,"
+            " heartbeat_at) VALUES (?, ?, 'removal', 'another', '1.1', ?, ?)",
+            (f"lease of {image_id}"[:36], image_id, now, now),
+        )
+    return cloud.call("member", "DELETE", f"/v2/images/{image_id}")
+
+
 def _deleted_while_uploading(cloud: Cloud) -> Answer:
     image_id = cloud.create()
 
@@ -231,7 +250,7 @@ ROUTES: dict[str, Case] = {
     "DELETE /images/<image_id>": Case(
         _of_image(),
         _owned(204),
-        {403: _protected, 409: lambda cloud: _busy(cloud, "DELETE", "")},
+        {403: _protected, 409: _being_deleted},
     ),
     "PUT /images/<image_id>/tags/<tag>": Case(_of_image(_TAG), _owned(204), {413: _too_many_tags}),
     "DELETE /images/<image_id>/tags/<tag>": Case(_of_image(_TAG, tags=["spring"]), _owned(204)),
@@ -263,7 +282,15 @@ ROUTES: dict[str, Case] = {
     ),
     "POST /images/<image_id>/actions/deactivate": _action("deactivate"),
     "POST /images/<image_id>/actions/reactivate": _action("reactivate"),
-    "GET /images/<image_id>/members": Case(_shared(""), _who(200, 200, 200, 404, 200, 404)),
+    "GET /images/<image_id>/members": Case(
+        _shared(""),
+        _who(200, 200, 200, 404, 200, 404),
+        {
+            403: lambda cloud: cloud.call(
+                "member", "GET", f"/v2/images/{cloud.create(visibility='private')}/members"
+            )
+        },
+    ),
     "POST /images/<image_id>/members": Case(
         _shared("", {"member": "p3"}),
         _who(200, 200, 403, 404, 403, 404),
@@ -281,10 +308,7 @@ ROUTES: dict[str, Case] = {
     "POST /images/<image_id>/locations": Case(
         _locations(),
         _who(202, 202, 403, 404, 404, 404),
-        {
-            409: lambda cloud: _add_location(cloud, cloud.image(), cloud.url("it")),
-            413: lambda cloud: _long_body(cloud, "POST", f"/v2/images/{UNKNOWN}/locations"),
-        },
+        {409: lambda cloud: _add_location(cloud, cloud.image(), cloud.url("it"))},
     ),
     "GET /images/<image_id>/locations": Case(
         _of_image("/locations"), _who(200, 403, 403, 404, 404, 404)
@@ -312,10 +336,58 @@ ROUTES: dict[str, Case] = {
 #: Routes that are there only where several stores are configured.
 NEED_SEVERAL_STORES = ("GET /info/stores", "GET /info/stores/detail")
 
+PAGE = Path(__file__).parents[2] / "docs" / "routes.rst"
+HEAD = """\
+Routes
+======
 
-def _busy(cloud: Cloud, method: str, tail: str) -> Answer:
-    """Make a request about an image whose deletion another request has begun."""
-    raise NotImplementedError
+Every route with the policy rules that it asks, what each kind of caller gets for a request that
+could succeed, and the further statuses that it may answer. Made by the functional tests, which
+drive all of it against a running service: ``python -m tests.functional.matrix`` writes this page.
+
+The callers are an administrator; a member and a reader of the project that owns the image, and one
+of its users without a role; a member of another project, with which the image is shared where the
+route is about members; a service; and somebody without a token. Where anonymous access is allowed,
+strangers read what is public.
+
+Beside these, every route may answer 400 (malformed), 401 (no valid token), 431 (headers or request
+id too long) and 503 with ``Retry-After`` (a part of the service does not answer); those that take a
+body 413 (too long).
+
+"""
+
+
+def routes() -> dict[str, Route]:
+    """Return every route that the service's resources have."""
+    found = {}
+    for module in pkgutil.iter_modules(glance.api.__path__, "glance.api."):
+        for kind in vars(importlib.import_module(module.name)).values():
+            if isinstance(kind, type) and kind.__module__ == module.name:
+                for route, _ in routes_of(kind):
+                    found[f"{route.method} {route.path}"] = route
+    return found
+
+
+def page() -> str:
+    """Return the page of the manual that tells of all routes."""
+    titles = ["Route", "Policy rules", *CALLERS, "further"]
+    lines = [HEAD + ".. list-table::", "   :header-rows: 1", ""]
+    described = routes()
+    rows = [titles]
+    for name, case in ROUTES.items():
+        route = described[name]
+        further = {*statuses_of(route)} - {*case.gets.values()} - {*ANYWHERE, 401}
+        further |= {*statuses_of(route)} & {*case.also}
+        method, _, path = name.partition(" ")
+        shown = f"``{method} /v2{path.replace('<', '{').replace('>', '}')}``"
+        rules = ", ".join(f"``{rule}``" for rule in route.policies) or "none"
+        statuses = [str(case.gets[who]) for who in CALLERS]
+        rows.append([shown, rules, *statuses, ", ".join(map(str, sorted(further)))])
+    for row in rows:
+        first, *rest = row
+        lines.append(f"   * - {first}")
+        lines += [f"     - {cell}".rstrip() for cell in rest]
+    return "\n".join(lines) + "\n"
 
 
 def _long_body(cloud: Cloud, method: str, path: str) -> Answer:
@@ -352,3 +424,7 @@ ANYWHERE: dict[int, Callable[[Cloud, str, Call], Answer]] = {
     431: _long_request_id,
     503: _identity_away,
 }
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -102,6 +102,10 @@ class MemoryStore:
         """Tell whether a URL is one of ours."""
         return url.startswith(PREFIX) and "/" not in url.removeprefix(PREFIX)
 
+    def probe(self) -> Deferred[None]:
+        """Find nothing to look at: memory does not go away."""
+        return succeed(None)
+
     def sweep(self) -> Deferred[int]:
         """Find no leftovers: what a dead process had written died with it."""
         return succeed(0)

@@ -109,6 +109,22 @@ class TestDispatcher(SynchronousTestCase):
         self.ask()
         self.assertEqual(self.request.code, 431)
         self.assertEqual(self.calls, [])
+        name = self.header("x-openstack-request-id")
+        self.assertTrue(name.startswith("req-"))
+        self.assertNotIn("x", name.removeprefix("req-"))
+
+    def test_answers_are_compressed_where_that_is_wanted(self):
+        async def compress(request, reply):
+            return Reply(reply.status, b"small", headers=(("Content-Encoding", "x"),))
+
+        dispatcher = Dispatcher(self.authenticator, 64, compress)
+        dispatch = dispatcher.endpoint(self.handle, Route("GET", "/x"))
+        self.result = json_reply({"a": 1}, 201)
+        self.assertEqual(self.successResultOf(ensureDeferred(dispatch(self.request))), b"small")
+        self.assertEqual(self.header("Content-Length"), "5")
+        self.assertEqual(self.header("Content-Encoding"), "x")
+        self.result = None
+        self.assertIsNone(self.successResultOf(ensureDeferred(dispatch(self.request))))
 
     def test_caller_is_named_in_the_log(self):
         self.authenticator = SlowAuthenticator(identity=Identity(user_id="u", project_id="p"))
@@ -116,6 +132,31 @@ class TestDispatcher(SynchronousTestCase):
         self.ask()
         self.assertEqual(self.request.correlation, Correlation("req-1", user="u", project="p"))
         self.assertEqual(len(self.calls), 1)
+
+    def test_log_knows_more_of_the_caller(self):
+        identity = Identity(
+            user_id="u",
+            user_domain_id="ud",
+            project_id="p",
+            project_domain_id="pd",
+            domain_id="d",
+            system_scope="all",
+        )
+        self.authenticator = Authenticator(identity=identity)
+        self.request = Request(x_openstack_request_id="req-1")
+        self.ask()
+        self.assertEqual(
+            self.request.correlation,
+            Correlation(
+                "req-1",
+                user="u",
+                project="p",
+                domain="d",
+                system_scope="all",
+                user_domain="ud",
+                project_domain="pd",
+            ),
+        )
 
     def test_anonymous_caller_may_look(self):
         self.authenticator = Authenticator(read_only=True)

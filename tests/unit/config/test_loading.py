@@ -313,6 +313,9 @@ class TestErrors:
         told = message(api, "--config-file", write("[DEFAULT]\ncert_file = /c\n"))
         assert "[DEFAULT]cert_file" in told
         assert "[DEFAULT]key_file must be set" in told
+        told = message(api, "--config-file", write("[DEFAULT]\nca_file = /c\n"))
+        assert "[DEFAULT]ca_file" in told
+        assert "[DEFAULT]cert_file and [DEFAULT]key_file must be set" in told
         told = message(api, "--config-file", write("[DEFAULT]\ntransfer_stale_time = 10\n"))
         assert "transfer_heartbeat_interval" in told
 
@@ -331,6 +334,23 @@ class TestValues:
         path = write("[image_format]\ndisk_formats = []\ncontainer_formats =\n")
         conf = api("--config-file", path).conf
         assert conf.image_format.disk_formats == conf.image_format.container_formats == []
+
+    @pytest.mark.parametrize(
+        "url",
+        ["http://a", "HTTPS://images.example:8443/image/", "https://[::1]:9292", "http://a_b/"],
+    )
+    def test_base_urls(self, api: LoadApi, write: WriteFile, url: str) -> None:
+        conf = api("--config-file", write(f"[DEFAULT]\npublic_endpoint = {url}\n")).conf
+        assert conf.public_endpoint == url
+
+    @pytest.mark.parametrize(
+        "url",
+        ["images.example", "ftp://a", "http://", "http://a?b", "http://a/#b", "http://u@a", "//a"],
+    )
+    def test_no_base_urls(self, api: LoadApi, write: WriteFile, url: str) -> None:
+        told = message(api, "--config-file", write(f"[DEFAULT]\npublic_endpoint = {url}\n"))
+        assert told.startswith("[DEFAULT]public_endpoint (")
+        assert "it must be a URL such as" in told
 
     def test_facilities_in_any_spelling(self, api: LoadApi) -> None:
         for text in ("LOG_LOCAL3", "local3", "log_local3"):

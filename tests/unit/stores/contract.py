@@ -103,6 +103,12 @@ class StoreContract:
             assert await get(store, stored.url) == b""
 
     @driven
+    async def test_a_store_that_works_says_so(self):
+        store = await self.make_store()
+        for _ in range(2):
+            assert await store.probe() is None
+
+    @driven
     async def test_several_writes_at_once_out_of_order(self):
         store = await self.make_store()
         blocks = [bytes([n]) * MIB for n in range(1, 5)] + [b"tail"]

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import tempfile
+from types import SimpleNamespace
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
@@ -341,6 +342,42 @@ class DirectoryChoiceTests(FileCase):
         self.assertEqual(os.listdir(self.datadir), [])
 
 
+class ProbeTests(FileCase):
+    def fails(self, store):
+        return self.failureResultOf(store.probe(), StoreError).value.message
+
+    def test_directory_that_went_away(self):
+        store = self.started()
+        os.rename(self.datadir, self.datadir + ".away")
+        self.assertIn("No such file", self.fails(store))
+        os.rename(self.datadir + ".away", self.datadir)
+        self.successResultOf(store.probe())
+
+    def test_every_directory_counts(self):
+        dirs = [f"{self.root}/a", f"{self.root}/b"]
+        store = self.started(filesystem_store_datadir=None, filesystem_store_datadirs=dirs)
+        self.successResultOf(store.probe())
+        os.rmdir(dirs[1])
+        self.assertIn(dirs[1], self.fails(store))
+
+    def test_directory_that_cannot_be_written(self):
+        store = self.started()
+        self.patch(os, "access", lambda *_, **__: False)
+        self.assertIn("cannot be written", self.fails(store))
+
+    def test_file_system_that_became_read_only(self):
+        store = self.started()
+        flags = SimpleNamespace(f_flag=os.ST_RDONLY)
+        self.patch(os, "statvfs", lambda _: flags)
+        self.assertIn("cannot be written", self.fails(store))
+
+    def test_faulty_configuration(self):
+        store = file_store(filesystem_store_datadir="relative")
+        self.failureResultOf(store.start(), BadStoreConfiguration)
+        self.addCleanup(store.stop)
+        self.assertIn("filesystem_store_datadir", self.fails(store))
+
+
 class DeletionTests(FileCase):
     def test_refusals(self):
         store = self.started()
@@ -476,6 +513,15 @@ class HangingStoreTests(FileCase):
             self.times_out(operation())
         self.pool.release_all()
         self.assertEqual(self.files(), [])
+
+    def test_probes_of_a_store_that_hangs_hold_one_thread(self):
+        first = self.store.probe()
+        self.failureResultOf(self.store.probe(), StoreTimeout)
+        self.times_out(first)
+        self.failureResultOf(self.store.probe(), StoreTimeout)
+        self.assertEqual(len(self.pool.waiting), 1)
+        self.pool.release_all()
+        self.now(self.store.probe())
 
     def test_a_writer_opened_too_late_is_discarded(self):
         self.running(self.store.open_writer(IMAGE, None))

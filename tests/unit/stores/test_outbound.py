@@ -17,6 +17,7 @@ from glance.domain.urifilter import UriFilter
 from glance.stores import outbound
 from glance.stores.errors import BadStoreConfiguration, FetchRefused, RemoteUnavailable
 from glance.stores.outbound import Outbound
+from glance.stores.resolving import MOST
 from glance.stores.trust import make_policy
 from glance.stores.tunnel import Proxy, basic, parse_proxies
 
@@ -149,6 +150,26 @@ class AddressTests(OutboundCase):
         self.failureResultOf(asking, CancelledError)
         self.names.held[0].resolutionComplete()
         self.assertEqual(self.connections(), [])
+
+    def test_names_are_resolved_a_few_at_a_time(self):
+        self.names.held = held = []
+        for n in range(2 * MOST):
+            self.names.answers[f"{n}.example"] = [["192.0.2.1"]]
+        asking = [self.ask(f"http://{n}.example/") for n in range(2 * MOST)]
+        self.assertEqual(self.names.asked, [f"{n}.example" for n in range(MOST)])
+        # Who gives up does not make room: the thread is busy all the same.
+        asking[0].cancel()
+        asking[MOST].cancel()
+        for index in (0, MOST):
+            self.failureResultOf(asking[index], CancelledError)
+        self.assertEqual(len(held), MOST)
+        held.pop(0).resolutionComplete()
+        # Nothing is looked up for those who have given up meanwhile.
+        self.assertEqual(self.names.asked[MOST:], [f"{MOST + 1}.example"])
+        while held:
+            held.pop(0).resolutionComplete()
+        for index in {*range(2 * MOST)} - {0, MOST}:
+            self.failureResultOf(asking[index], RemoteUnavailable)
 
     def test_certificates_must_be_for_the_name_and_not_for_the_address(self):
         self.failureResultOf(self.ask("https://Good.example/"), ZeroDivisionError)

@@ -245,6 +245,9 @@ class MemoryStore:
     def sweep(self) -> Deferred[int]:
         return self.step("sweep", lambda: 0)
 
+    def probe(self) -> Deferred[None]:
+        return self.step("probe", lambda: None)
+
 
 @implementer(IStoreWriter)
 class MemoryWriter:
