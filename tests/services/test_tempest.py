@@ -154,6 +154,11 @@ def check_log(node: Server) -> None:
     assert node.trouble() == []
 
 
+def shortened(said: str) -> str:
+    """Return the end of a traceback."""
+    return "\n    ".join(said.strip().splitlines()[-4:])
+
+
 def judged(results: Sequence[Result], known: Sequence[Known]) -> list[str]:
     """Return what is not as the table says."""
     wrong = []
@@ -162,9 +167,10 @@ def judged(results: Sequence[Result], known: Sequence[Known]) -> list[str]:
         if result.status == "success" and entries:
             wrong.append(f"{result.name} passes, though {entries[0].reason}")
         elif result.status != "success" and not entries:
-            wrong.append(f"{result.name}: {result.status}: {result.said}")
+            wrong.append(f"{result.name}: {result.status}: {shortened(result.said)}")
         elif any(entry.status != result.status for entry in entries):
-            wrong.append(f"{result.name}: {result.status}, not {entries[0].status}: {result.said}")
+            what = f"{result.status}, not {entries[0].status}"
+            wrong.append(f"{result.name}: {what}: {shortened(result.said)}")
     for entry in known:
         if not any(entry.covers(result) for result in results):
             wrong.append(f"there is no test {entry.tests}")
