@@ -56,6 +56,7 @@ class Setup:
 
 IMPORT = "the service does not import images"
 NOVA = "tests a compute service as well"
+TAKEN_OFF = "expects that an image keeps a location whose data is not as the user has stated"
 METADEFS = "the service has no metadata definitions"
 
 STRICT = Setup(
@@ -83,6 +84,10 @@ STRICT = Setup(
               "test_add_location_with_do_secure_hash_false", "see the lax setup"),
         Known("skip", "v2.test_images.MultistoreLocationImportTest."
               "test_add_location_with_do_secure_hash_false", "see the lax setup"),
+        Known("fail", "v2.test_images.LocationImportTest."
+              "test_add_location_for_image_with_do_secure_hash_true", TAKEN_OFF),
+        Known("fail", "v2.test_images.MultistoreLocationImportTest."
+              "test_add_location_for_image_with_do_secure_hash_true", TAKEN_OFF),
         Known("skip", "v2.test_images_dependency", NOVA),
         Known("skip", "v2.test_images_formats", NOVA),
         Known("fail", "v2.test_images_metadefs_schema", METADEFS),
