@@ -82,8 +82,8 @@ class Keystone(Server):
         if not self._template.exists():
             # What two tests might otherwise make at once.
             self.identity.project("service")
-            self.identity.offer("identity")
-            self.identity.offer("image")
+            for kind in ("identity", "image", "image_remote"):
+                self.identity.offer(kind)
             # Nobody else knows it yet, so its database is at rest.
             shutil.copytree(self.data, self._template)
         self.identity.endpoint("identity", f"{self.url}/v3", REGION)

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.venvs import virtual_environment
 
@@ -45,6 +46,22 @@ class Result:
     name: str
     status: str
     said: str
+
+
+class Known(NamedTuple):
+    """Tests that do not pass.
+
+    :ivar status: ``fail`` or ``skip``.
+    :ivar tests: the name of a test, of a class or of a module.
+    :ivar reason: for which all of them do not.
+    """
+
+    status: str
+    tests: str
+    reason: str
+
+    def covers(self, result: Result) -> bool:
+        return result.name == self.tests or result.name.startswith(f"{self.tests}.")
 
 
 def _name(test: str) -> str:
@@ -183,6 +200,29 @@ def summary(results: Iterable[Result]) -> str:
     """Return how many tests there were of each status, in one line."""
     counted = Counter(result.status for result in results)
     return ", ".join(f"{counted[status]} {status}" for status in sorted(counted))
+
+
+def _shortened(said: str) -> str:
+    """Return the end of a traceback."""
+    return "\n    ".join(said.strip().splitlines()[-4:])
+
+
+def judged(results: Sequence[Result], known: Sequence[Known]) -> list[str]:
+    """Return what is not as the table says."""
+    wrong = []
+    for result in results:
+        entries = [entry for entry in known if entry.covers(result)]
+        if result.status == "success" and entries:
+            wrong.append(f"{result.name} passes, though {entries[0].reason}")
+        elif result.status != "success" and not entries:
+            wrong.append(f"{result.name}: {result.status}: {_shortened(result.said)}")
+        elif any(entry.status != result.status for entry in entries):
+            what = f"{result.status}, not {entries[0].status}"
+            wrong.append(f"{result.name}: {what}: {_shortened(result.said)}")
+    for entry in known:
+        if not any(entry.covers(result) for result in results):
+            wrong.append(f"there is no test {entry.tests}")
+    return wrong
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,32 +10,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from tests.functional.server import Server
 from tests.services.keystone import Keystone
-from tests.services.tempest import TESTS, Result, Tempest, summary, web_site
+from tests.services.tempest import TESTS, Known, Tempest, judged, summary, web_site
 from tests.venvs import virtual_environment
 
 pytestmark = pytest.mark.service
-
-
-class Known(NamedTuple):
-    """Tests that do not pass.
-
-    :ivar status: ``fail`` or ``skip``.
-    :ivar tests: the name of a test, of a class or of a module.
-    :ivar reason: for which all of them do not.
-    """
-
-    status: str
-    tests: str
-    reason: str
-
-    def covers(self, result: Result) -> bool:
-        return result.name == self.tests or result.name.startswith(f"{self.tests}.")
 
 
 @dataclass(frozen=True)
@@ -65,7 +49,7 @@ STRICT = Setup(
     [
         Known("skip", "v2.admin.test_image_caching", "the service has no cache"),
         Known("skip", "v2.admin.test_image_task.ImageTaskCreate.test_image_tasks_create",
-              "tempest skips it always, for a bug in another project's service"),
+              "tempest skips it always (bug 2030527)"),
         Known("fail", "v2.admin.test_image_task.ImageTaskCreate."
               "test_task_create_fake_image_location", "the service makes no tasks"),
         Known("skip", "v2.admin.test_images.ImportCopyImagesTest", IMPORT),
@@ -157,29 +141,6 @@ def service(setup: Setup, keystone: Keystone, place: Path) -> Iterator[Tempest]:
 
 def check_log(node: Server) -> None:
     assert node.trouble() == []
-
-
-def shortened(said: str) -> str:
-    """Return the end of a traceback."""
-    return "\n    ".join(said.strip().splitlines()[-4:])
-
-
-def judged(results: Sequence[Result], known: Sequence[Known]) -> list[str]:
-    """Return what is not as the table says."""
-    wrong = []
-    for result in results:
-        entries = [entry for entry in known if entry.covers(result)]
-        if result.status == "success" and entries:
-            wrong.append(f"{result.name} passes, though {entries[0].reason}")
-        elif result.status != "success" and not entries:
-            wrong.append(f"{result.name}: {result.status}: {shortened(result.said)}")
-        elif any(entry.status != result.status for entry in entries):
-            what = f"{result.status}, not {entries[0].status}"
-            wrong.append(f"{result.name}: {what}: {shortened(result.said)}")
-    for entry in known:
-        if not any(entry.covers(result) for result in results):
-            wrong.append(f"there is no test {entry.tests}")
-    return wrong
 
 
 @pytest.mark.parametrize("setup", [STRICT, LAX], ids=["strict", "lax"])
