@@ -50,7 +50,8 @@ def parse(text: CheckText) -> Any:
             )
     with _complaints() as complaints:
         check = policy.RuleDefault("", text).check  # type: ignore[arg-type] # takes lists too
-    if complaints:
+    if complaints or not callable(check):
+        # Older releases took a lone word for a check.
         raise ValueError("its and, or, not and parentheses do not add up")
     for part in walk(check):
         _check_part(part)

@@ -25,6 +25,9 @@ OWNER_ONLY = frozenset(
     }
 )  # fmt: skip
 
+#: Rules of older releases that nothing asks any more.
+_GONE = frozenset({"copy_from"})
+
 _OWNER = f"{IS_ADMIN}:True or project_id:%(project_id)s"
 
 
@@ -47,6 +50,7 @@ def merge(
     new_defaults_only: bool = True,
     owner_checks: bool = False,
     admin_role: str | None = None,
+    own_rules: bool = False,
 ) -> Merged:
     """Put rules of files over the defaults.
 
@@ -55,6 +59,7 @@ def merge(
     :param new_defaults_only: leave the former defaults aside.
     :param owner_checks: hold changes of images to the image's owner, whatever the rules say.
     :param admin_role: a role that makes an administrator whatever ``context_is_admin`` says.
+    :param own_rules: whether rules of the operator's own are used elsewhere.
     :raises ConfigError: a rule of a file cannot be used.
     """
     from_files = {rule.name: rule for rule in file_rules}
@@ -69,6 +74,8 @@ def merge(
             found[name] = _default(name, new_defaults_only)
     _check_references(found, from_files, default_rule)
     warnings = list(_doubts(found, from_files, default_rule, owner_checks))
+    if not own_rules:
+        warnings += _unused(found, from_files, default_rule)
     if owner_checks:
         for name in OWNER_ONLY:
             found[name] = policy.AndCheck([found[name], checks.parse(_OWNER)])
@@ -158,3 +165,13 @@ def _doubts(
                 and part.kind != IS_ADMIN
             ):
                 yield f"{place} looks at a credential {part.kind}, which nobody ever has."
+
+
+def _unused(
+    found: Mapping[str, Any], from_files: Mapping[str, FileRule], default_rule: str
+) -> Iterable[str]:
+    """Yield the rules of files that nothing asks: most likely their names are misspelt."""
+    used = {reference for check in found.values() for reference in _references(check)}
+    for name in from_files.keys() - RULES.keys() - _GONE - used - {default_rule}:
+        rule = from_files[name]
+        yield f"Policy file {rule.place}: nothing asks a rule {shorten(name)}."

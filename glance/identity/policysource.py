@@ -36,6 +36,7 @@ class PolicyOptions:
     :param default_rule: ``[oslo_policy] policy_default_rule``.
     :param new_defaults_only: ``[oslo_policy] enforce_new_defaults``.
     :param admin_role: ``[DEFAULT] admin_role``.
+    :param own_rules: whether ``property_protection_file`` names rules.
     """
 
     policy_file: str = "policy.yaml"
@@ -44,6 +45,7 @@ class PolicyOptions:
     default_rule: str = "default"
     new_defaults_only: bool = True
     admin_role: str | None = None
+    own_rules: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class PolicySource:
             group.policy_default_rule,
             group.enforce_new_defaults,
             conf.admin_role,
+            conf.property_protection_rule_format == "policies",
         )
         return cls(options, conf.find_file)
 
@@ -97,6 +100,7 @@ class PolicySource:
             new_defaults_only=self.options.new_defaults_only,
             owner_checks=not self.options.new_defaults_only or any(file.is_json for file in files),
             admin_role=self.options.admin_role,
+            own_rules=self.options.own_rules,
         )
         return RuleSet(
             merged.checks,

@@ -133,7 +133,6 @@ class HttpStore:
 
     def open_reader(self, url: str) -> Deferred[HttpReader]:
         """Begin to fetch a URL; only its length is known then, and data comes as it is read."""
-
         return Deferred.fromCoroutine(self._open_reader(url))
 
     async def _open_reader(self, url: str) -> HttpReader:
@@ -171,9 +170,11 @@ class HttpStore:
     def delete(self, url: str) -> Deferred[None]:
         """Leave the data where it is.
 
-        :raises DeleteNotSupported: always.
+        :raises DeleteNotSupported: always, also where the URL is nothing that we would fetch: an
+            old record must not keep its image from being deleted.
+        :raises BadLocation: the URL is of another scheme.
         """
-        if not self.owns(url):
+        if url.partition(":")[0].lower() not in self.schemes:
             return fail(_elsewhere())
         return fail(DeleteNotSupported("The data is on a server that is not the service's own."))
 

@@ -232,6 +232,7 @@ def test_the_service_may_change_what_clients_may_not() -> None:
 
 @given(json_values | st.dictionaries(st.sampled_from(sorted(BASE_FIELDS)), json_values))
 @example({"visibility": float("nan")})
+@example({"owner": None})
 def test_any_body_makes_an_image_or_a_plain_refusal(body: object) -> None:
     try:
         image = create(body)
@@ -239,7 +240,7 @@ def test_any_body_makes_an_image_or_a_plain_refusal(body: object) -> None:
         assert error.message
     else:
         assert isinstance(body, dict)
-        assert image.owner == "me"
+        assert image.owner == body.get("owner", "me")
         assert image.status == "queued"
         assert all(isinstance(value, str) for value in image.properties.values())
 

@@ -104,6 +104,15 @@ def test_what_is_suspicious_is_told() -> None:
     assert len(merge(file_rules(rules), owner_checks=True).warnings) == 1
 
 
+def test_rules_that_nothing_asks_are_told_of() -> None:
+    rules = {"delete_imag": "!", "mine": "role:a", "get_image": "not rule:mine", "copy_from": ""}
+    place = "/etc/glance/policy.yaml line 1"
+    expected = (f"Policy file {place}: nothing asks a rule 'delete_imag'.",)
+    assert merge(file_rules(rules)).warnings == expected
+    assert merge(file_rules(rules), own_rules=True).warnings == ()
+    assert merge(file_rules({"x": "role:a"}), default_rule="x").warnings == ()
+
+
 def test_the_file_of_release_18_loads_without_a_word() -> None:
     found = merge(file_rules(RULES_18), owner_checks=True)
     assert found.warnings == ()

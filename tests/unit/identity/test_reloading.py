@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,8 @@ INTERVAL = 5.0
 
 class TestReloading(SynchronousTestCase):
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp())
-        self.directory.mkdir(parents=True)
+        self.directory = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.directory)
         self.path = self.directory / "policy.yaml"
         self.clock = Clock()
         self.events: list[dict[str, Any]] = []

@@ -120,8 +120,10 @@ class StoreTests(HttpCase):
         for url in ("file:///x", "", "x", "http:/x", "http://0x7f000001/", "swift+https://h/secret",
                     "http://user@h/secret", " http://h/secret"):  # fmt: skip
             self.assertFalse(self.store.owns(url))
-            for attempt in (self.store.open_reader, self.store.size_of, self.store.delete):
+            for attempt in (self.store.open_reader, self.store.size_of):
                 self.fails(attempt(url), BadLocation)
+            old = url.startswith("http:")
+            self.fails(self.store.delete(url), DeleteNotSupported if old else BadLocation)
         self.assertEqual(self.web.asked, [])
 
 
