@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -33,6 +35,14 @@ _SERVES = re.compile(r"glance-api \S+ serves (https?)://127\.0\.0\.1:(\d+)\n")
 _INTERNAL = re.compile(r"Internal port: https?://127\.0\.0\.1:(\d+)\n")
 _TROUBLE = re.compile(r"Traceback|Unhandled| CRITICAL ")
 _LOUD = re.compile(r"^.* (?:ERROR|CRITICAL) .*$", re.MULTILINE)
+
+
+@functools.cache
+def _compiled() -> Path:
+    """Return a directory for compiled modules, one for this process's services."""
+    place = Path(tempfile.mkdtemp(prefix="glance-compiled-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
 
 
 def eventually(probe: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
@@ -104,7 +114,9 @@ class Server:
         # Nothing that whoever runs the tests has configured is found.
         self._env |= {"HOME": str(self.home), "XDG_STATE_HOME": str(self.home / "xdg")}
         path = str(ROOT) if plugins is None else f"{ROOT}{os.pathsep}{plugins}"
-        self._env |= {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        self._env |= {"PYTHONPATH": path, "PYTHONPYCACHEPREFIX": str(_compiled())}
+        # Every start would compile all of the service anew.
+        self._env.pop("PYTHONDONTWRITEBYTECODE", None)
         self.configure({"DEFAULT": values, **(options or {})})
         self._process: subprocess.Popen[str] | None = None
 
