@@ -251,7 +251,9 @@ class ImagesResource:
                 more = added * (after.size or 0)
                 quotas.thd_check_more(connection, before, limits, more, context.viewer)
             leaving = self._keeper.thd_save(connection, before, after)
-            return images.thd_update(connection, before, after), leaving
+            # A first location has made it active by now.
+            saved = replace(before, status=after.status)
+            return images.thd_update(connection, saved, after), leaving
 
         if places is not None and places.sizes:
             image, leaving = await under_limits(

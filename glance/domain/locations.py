@@ -120,9 +120,8 @@ def _read_url(url: object) -> tuple[str, str]:
         )
     scheme = found[1].lower()
     if scheme in ("http", "https"):
+        # A fragment may stay: users tell copies at one place apart by it, and nobody sends it.
         urifilter.parse(url)
-        if "#" in url:
-            raise Invalid("The url of a location must not have a fragment.")
     return url, scheme
 
 

@@ -46,7 +46,7 @@ from glance.identity.policy import Policy
 from glance.identity.reloading import PolicyReloader
 from glance.services.access import thd_load_protection, thd_load_rules
 from glance.services.edge import thd_make_edge
-from glance.stores.registry import Stores
+from glance.stores.registry import Stores, is_read_only
 from glance.transfers.hashing import Hashes, check_algorithm
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.inspecting import make_inspector
@@ -210,7 +210,12 @@ class ApiService(MultiService):
         readiness = Readiness(
             self._reactor,
             lambda: self._database.runReading(thd_probe),
-            {store.store_id: getattr(store, "probe", None) for store in self._stores.all()},
+            # A read-only store is other people's servers: there is nothing of ours to look at.
+            {
+                store.store_id: store.probe
+                for store in self._stores.all()
+                if not is_read_only(store)
+            },
             self._stores.default.store_id,
         )
         return HealthcheckResource(self._edge.health, self._reactor, deferToThread, readiness)

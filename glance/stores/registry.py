@@ -30,6 +30,11 @@ def _driver(name: str) -> str:
     return drivers.DRIVER_OF_SCHEME.get(name, name)
 
 
+def is_read_only(store: Any) -> bool:
+    """Tell whether a store can by its nature only be read."""
+    return store.driver in READ_ONLY
+
+
 class Stores:
     """The configured stores.
 
@@ -161,7 +166,7 @@ class Stores:
             description["description"] = store.description
         if store.store_id == self._default_id:
             description["default"] = "true"
-        if store.driver in READ_ONLY:
+        if is_read_only(store):
             description["read-only"] = "true"
         if detail:
             description["type"] = store.driver

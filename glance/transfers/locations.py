@@ -199,7 +199,10 @@ class LocationKeeper:
 
 
 def _unusable() -> Invalid:
-    return Invalid("The location cannot be used: its data cannot be read.")
+    # One answer for all of it. Clients know a refusal by import_filtering_opts by these words.
+    return Invalid(
+        "The location cannot be used: it does not pass filtering, or its data cannot be read."
+    )
 
 
 def _changed(image: Image) -> Conflict:
