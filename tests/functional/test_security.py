@@ -77,15 +77,17 @@ class TestIdentityHeaders:
 class TestExistence:
     """OSSA-2012-017 (CVE-2012-4573, CVE-2012-5482) and probing: hidden is as good as missing."""
 
+    @pytest.mark.parametrize("who", ["stranger", "no role"])
     @pytest.mark.parametrize("name", ABOUT_IMAGES)
-    def test_hidden_and_missing_are_told_alike(self, cloud: Cloud, name: str) -> None:
+    def test_hidden_and_missing_are_told_alike(self, cloud: Cloud, name: str, who: str) -> None:
+        """Hidden from a stranger by the catalogue, from one without a role by the policy."""
         call = ROUTES[name].call(cloud)
         image_id = _UUID.findall(call.path)[-1]
         method = name.partition(" ")[0]
         answers = []
         for there in (image_id, UNKNOWN):
             path = call.path.replace(image_id, there)
-            answer = cloud.call("stranger", method, path, call.body, call.headers)
+            answer = cloud.call(who, method, path, call.body, call.headers)
             headers = {key.lower(): value for key, value in answer.headers.items()}
             for differing in ("date", "x-openstack-request-id"):
                 headers.pop(differing, None)
@@ -166,6 +168,15 @@ class TestVisibility:
         assert cloud.call("other project", "POST", path, {"member": "p7"}).status == 403
         listed = cloud.call("other project", "GET", path).json["members"]
         assert [member["member_id"] for member in listed] == ["p2"]
+
+    def test_tasks_are_for_the_project_that_ordered_them(self, cloud: Cloud) -> None:
+        image_id = cloud.create()
+        path = f"/v2/images/{image_id}"
+        added = cloud.call("member", "POST", f"{path}/locations", {"url": cloud.url("it")})
+        assert added.status == 202
+        cloud.share(image_id)
+        assert len(cloud.call("member", "GET", f"{path}/tasks").json["tasks"]) == 1
+        assert cloud.call("other project", "GET", f"{path}/tasks").json["tasks"] == []
 
     def test_nobody_gives_what_is_not_theirs(self, cloud: Cloud) -> None:
         image_id = cloud.create()
@@ -440,7 +451,7 @@ class TestSecrets:
     def use(self, cloud: Cloud, place: str) -> None:
         """Have locations with credentials added, refused, hashed, read and deleted."""
         url = cloud.url(f"{place}?sig=canary").replace("//", "//canary-user:canary-word@")
-        for wrong in (url, url + "#canary", url.replace("127.0.0.1", "canary.invalid"), "canary:x"):
+        for wrong in (url.replace("127.0.0.1", "canary.invalid"), "canary:x"):
             value = {"url": wrong, "metadata": {}}
             for body in (value, {"canary": 1}, {"url": wrong, "metadata": {"os_glance": 1}}):
                 change = {"op": "add", "path": "/locations/-", "value": body}

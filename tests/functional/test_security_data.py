@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ast
 import os
+import sqlite3
 import struct
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ import glance
 from tests.functional.cloud import DATA as SMALL
 from tests.functional.cloud import UNKNOWN, V21, Cloud
 from tests.functional.server import OCTETS, ROOT, Answer, Server, eventually
-from tests.functional.web import DATA, WebServer
+from tests.functional.web import DATA, Pages, WebServer
 from tests.functional.wire import MIB, Wire
 from tests.unit.domain.test_inspection import qcow2
 
@@ -122,6 +124,17 @@ class TestPlaces:
             assert b"passwd" not in answer.body
             assert untouched(cloud, image_id)
 
+    def test_data_of_others(self, cloud: Cloud, way: str) -> None:
+        """Where the service keeps an image of somebody else's, as if it were one's own."""
+        theirs = cloud.image("other project")
+        kept = cloud.server.state / "fast" / theirs
+        assert kept.exists()
+        for url in (f"file://{kept}", f"FILE://{kept}", f"file://{kept.parent}/x/../{theirs}"):
+            for who in ("member", "admin"):
+                image_id = cloud.create()
+                assert place(cloud, way, image_id, url, who).status in (400, 403)
+                assert untouched(cloud, image_id)
+
     @pytest.mark.parametrize(
         "host",
         ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "017700000001",
@@ -139,10 +152,13 @@ class TestPlaces:
         ``tests/unit/stores/test_outbound.py``, ``AddressTests``."""
         web.asked.clear()
         image_id = strict.create()
+        before = len(strict.server.log_text())
         answer = place(strict, way, image_id, f"http://{host}:{web.port}/plain")
         assert answer.status == 400
         assert untouched(strict, image_id)
         assert web.asked == []
+        # Where nobody listens: it was not even tried.
+        assert "There is no connection" not in strict.server.log_text()[before:]
 
     @pytest.mark.parametrize("host", ["127.0.0.2", "localhost", "127.0.0.1", "2130706433", "[::1]"])
     def test_redirects(
@@ -196,25 +212,25 @@ class TestSecondFetch:
                 assert b"root" not in answer.body
         assert inside.asked == []
 
-    def test_hashing(self, cloud: Cloud, web: WebServer, inside: WebServer) -> None:
-        web.away = web.url("/held")
-        web.go_on.clear()
+    def test_hashing(
+        self,
+        cloud: Cloud,
+        web: WebServer,
+        inside: WebServer,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        original = Pages.page_moved_away
+
+        def page(self: Pages) -> None:
+            # Whoever asks for the length gets it; whoever comes for the data is sent elsewhere.
+            at = web if self.command == "HEAD" else inside
+            web.away = at.url("/plain")
+            original(self)
+
+        monkeypatch.setattr(Pages, "page_moved_away", page)
         image_id = cloud.create()
-        # The length is told at once. Whoever comes for the data is sent elsewhere.
-        original = web.RequestHandlerClass.page_moved_away
-
-        def page(handler: Any) -> None:
-            if handler.command == "GET":
-                web.away = inside.url("/plain")
-            original(handler)
-
-        web.RequestHandlerClass.page_moved_away = page  # type: ignore[attr-defined]
-        try:
-            assert place(cloud, "post", image_id, web.url("/moved-away")).status == 202
-            eventually(lambda: self.over(cloud, image_id), "given up")
-        finally:
-            web.RequestHandlerClass.page_moved_away = original  # type: ignore[attr-defined]
-            web.go_on.set()
+        assert place(cloud, "post", image_id, web.url("/moved-away")).status == 202
+        eventually(lambda: self.over(cloud, image_id), "given up")
         assert inside.asked == []
         (task,) = cloud.call("member", "GET", f"/v2/images/{image_id}/tasks").json["tasks"]
         assert task["status"] == "failure"
@@ -481,35 +497,59 @@ class TestWhatIsLeft:
             assert untouched(strict, image_id)
             assert stored(strict, image_id) == []
 
-    def test_deleted_in_every_phase(self, strict: Cloud) -> None:
-        for phase in ("queued", "begun", "ending", "active", "deactivated"):
-            image_id = strict.create()
-            path = f"/v2/images/{image_id}"
+    @pytest.mark.parametrize("phase", ["queued", "begun", "saving", "active", "deactivated"])
+    def test_deleted(self, strict: Cloud, phase: str) -> None:
+        image_id = strict.create()
+        path = f"/v2/images/{image_id}"
 
-            def delete(path: str = path) -> None:
-                assert strict.call("member", "DELETE", path).status == 204
+        def delete() -> None:
+            assert strict.call("member", "DELETE", path).status == 204
 
-            def pieces(phase: str = phase, image_id: str = image_id) -> Iterator[bytes]:
-                if phase == "begun":
-                    delete()
-                yield SMALL
+        def pieces() -> Iterator[bytes]:
+            eventually(
+                lambda: strict.show(image_id)["status"] == "saving", "the upload is taken up"
+            )
+            if phase == "begun":
+                delete()
+            yield SMALL
+            if phase == "saving":
                 eventually(lambda: stored(strict, image_id), "a partial file")
-                if phase == "ending":
-                    delete()
+                delete()
+            yield SMALL
 
-            if phase in ("begun", "ending"):
-                body = pieces() if phase == "ending" else iter([SMALL])
-                answer = strict.call("member", "PUT", f"{path}/file", body, OCTETS)
-                assert answer.status == (410 if phase == "ending" else 204)
-            if phase in ("active", "deactivated"):
+        if phase in ("begun", "saving"):
+            answer = strict.call("member", "PUT", f"{path}/file", pieces(), OCTETS)
+            assert answer.status == 410
+        else:
+            if phase != "queued":
                 assert strict.upload(image_id).status == 204
+                assert stored(strict, image_id) == [image_id]
             if phase == "deactivated":
                 action = f"{path}/actions/deactivate"
                 assert strict.call("member", "POST", action).status == 204
-            if phase != "ending":
-                delete()
-            assert strict.call("admin", "GET", path).status == 404
-            eventually(lambda image_id=image_id: stored(strict, image_id) == [], "nothing is left")
+            delete()
+        assert strict.call("admin", "GET", path).status == 404
+        eventually(lambda: stored(strict, image_id) == [], "nothing is left")
+
+    def test_deleted_while_hashed(self, cloud: Cloud, web: WebServer) -> None:
+        web.go_on.clear()
+        image_id = cloud.create()
+        path = f"/v2/images/{image_id}"
+        stated = {"os_hash_algo": "md5", "os_hash_value": "0" * 32}
+        body = {"url": web.url("/held"), "validation_data": stated}
+        assert cloud.call("member", "POST", f"{path}/locations", body).status == 202
+        assert cloud.show(image_id)["status"] == "importing"
+        assert cloud.call("member", "DELETE", path).status == 204
+        web.go_on.set()
+        assert cloud.call("admin", "GET", path).status == 404
+
+        def leases() -> int:
+            with closing(sqlite3.connect(cloud.server.state / "glance.sqlite")) as catalogue:
+                count = "SELECT COUNT(*) FROM transfer_leases WHERE image_id = ?"
+                return int(catalogue.execute(count, (image_id,)).fetchone()[0])
+
+        eventually(lambda: leases() == 0, "the work has ended")
+        assert cloud.call("member", "POST", "/v2/images", {"id": image_id}).status == 409
 
     @pytest.mark.parametrize("deleted", [True, False])
     def test_token_that_ends_during_an_upload(self, strict: Cloud, deleted: bool) -> None:
