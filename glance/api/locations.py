@@ -9,7 +9,7 @@ from glance.api.settings import ApiSettings
 from glance.api.streaming import StreamingRequest
 from glance.db import images, quotas
 from glance.db.txdbapi import Database
-from glance.domain.image import Image
+from glance.domain.image import DEACTIVATED, Image
 from glance.domain.locations import NewLocation, parse_post_body
 from glance.domain.quotas import OwnerLimits
 from glance.identity.context import RequestContext
@@ -96,5 +96,8 @@ class LocationsResource:
         """List where an image's data is."""
         image = await self._database.runReading(images.thd_get, image_id, context.viewer)
         self._policy.check(context, "fetch_image_location", image)
+        if image.status == DEACTIVATED and not context.is_admin:
+            # Its data is withheld, and whoever knew where it is could read it there.
+            return json_reply([])
         places = self._stores.by_preference(image.locations)
         return json_reply([{"url": place.url, "metadata": place.metadata} for place in places])

@@ -65,7 +65,7 @@ class Cloud:
     """The service, its identity service and its web server.
 
     :param settings: further options of ``[DEFAULT]``.
-    :param options: further options of other groups.
+    :param options: further options of all groups, which win.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class Cloud:
                     "allowed_ports": f"[{self._web.server_address[1]}]",
                 },
                 **self.identity.options(),
-                **self._options,
             }
         )
+        self.server.configure(self._options)
         self.server.start()
         self.tokens = {
             name: None if caller is None else self.token(name) for name, caller in CALLERS.items()
