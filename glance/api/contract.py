@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from glance.domain.documents import MEMBER_STATUSES
-from glance.domain.image import INT_MAX, STATUSES, VISIBILITIES
-from glance.domain.listing import SORT_KEYS
+from glance.api.parameters import STORABLE_PATTERN
+from glance.domain.documents import MEMBER_STATUSES, TASK_STATUSES
+from glance.domain.image import INT_MAX
+from glance.domain.locations import ALGORITHMS, LONGEST_URL
 from glance.domain.patch import MEDIA_TYPE_V20, MEDIA_TYPE_V21
 
 Schema = dict[str, Any]
@@ -18,19 +19,52 @@ Schema = dict[str, Any]
 JSON = "application/json"
 OCTETS = "application/octet-stream"
 
-#: Media types of request bodies that are not plain JSON.
-REQUEST_MEDIA: dict[str, tuple[str, ...]] = {
-    "data": (OCTETS,),
-    "image_patch": (MEDIA_TYPE_V21, MEDIA_TYPE_V20),
+#: Media types of request bodies that are not plain JSON, with the shape of each.
+REQUEST_MEDIA: dict[str, dict[str, str]] = {
+    "data": {OCTETS: "data"},
+    "image_patch": {MEDIA_TYPE_V21: "image_patch", MEDIA_TYPE_V20: "image_patch_v20"},
 }
 #: The same of answers.
-REPLY_MEDIA: dict[str, tuple[str, ...]] = {"data": (OCTETS,)}
+REPLY_MEDIA: dict[str, dict[str, str]] = {"data": {OCTETS: "data"}}
+
+_NAME = "fedora-42"
+_URL = "http://images.example/fedora-42.qcow2"
+#: What a request looks like, by media type or by the name of the shape.
+EXAMPLES: dict[str, Any] = {
+    "new_image": {
+        "name": _NAME,
+        "disk_format": "qcow2",
+        "container_format": "bare",
+        "tags": ["spring"],
+        "os_distro": "fedora",
+    },
+    "image_patch": [
+        {"op": "replace", "path": "/name", "value": _NAME},
+        {"op": "add", "path": "/os_distro", "value": "fedora"},
+    ],
+    "image_patch_v20": [{"replace": "/name", "value": _NAME}],
+    "new_member": {"member": "8989447062e04a818baf9e073fd04fa7"},
+    "member_status": {"status": "accepted"},
+    "new_location": {"url": _URL},
+    "error": {
+        "message": "No image found with ID 71c675ab-d94f-49cd-a114-e12490b328d9",
+        "code": "404 Not Found",
+        "title": "Not Found",
+    },
+}
 
 #: Keywords of the served documents that JSON Schema does not know.
 _FOREIGN = frozenset({"name", "links", "is_base"})
+#: What every image has in an answer; the rest depends on the configuration or on its state.
+_ALWAYS = (
+    "id", "name", "status", "visibility", "protected", "os_hidden", "checksum", "os_hash_algo",
+    "os_hash_value", "owner", "size", "virtual_size", "container_format", "disk_format",
+    "created_at", "updated_at", "tags", "min_ram", "min_disk", "self", "file", "schema",
+)  # fmt: skip
 
 _TEXT: Schema = {"type": "string"}
-_UUID: Schema = {"type": "string", "description": "Identifier of an image"}
+_TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
+_STORABLE: Schema = {"type": "string", "pattern": STORABLE_PATTERN}
 
 
 def schemas(served: Mapping[str, Mapping[str, Any]]) -> dict[str, Schema]:
@@ -40,94 +74,43 @@ def schemas(served: Mapping[str, Mapping[str, Any]]) -> dict[str, Schema]:
     """
     image = _plain(served["image"])
     member = _plain(served["member"])
-    return {
+    new_image = _writable(image)
+    shapes = {
         "data": {"type": "string", "format": "binary"},
         "error": _ERROR,
-        "image": image,
-        "images": _plain(served["images"]),
-        "new_image": _writable(image),
-        "image_patch": _PATCH,
-        "member": member,
-        "members": _plain(served["members"]),
-        "new_member": _object({"member": {**_TEXT, "minLength": 1, "maxLength": 255}}),
+        "image": {**image, "required": list(_ALWAYS)},
+        "images": _page(served["images"], "images", "first"),
+        "new_image": new_image,
+        "image_patch": _patch(new_image, _operation_v21),
+        "image_patch_v20": _patch(new_image, _operation_v20),
+        "member": {**member, "required": list(member["properties"])},
+        "members": _page(served["members"], "members"),
+        "new_member": _object({"member": {**_STORABLE, "minLength": 1, "maxLength": 255}}),
         "member_status": _object({"status": {**_TEXT, "enum": list(MEMBER_STATUSES)}}),
         "new_location": _NEW_LOCATION,
         "locations": {"type": "array", "items": _LOCATION},
         "stores": _object({"stores": {"type": "array", "items": _STORE}}),
-        "image_tasks": _object({"tasks": {"type": "array", "items": {"type": "object"}}}),
-        "import_info": _object({"import-methods": {"type": "object"}}),
+        "image_tasks": _object({"tasks": {"type": "array", "items": _IMAGE_TASK}}),
+        "import_info": _object({"import-methods": _IMPORT_METHODS}),
         "usage": _object({"usage": {"type": "object", "additionalProperties": _USAGE}}),
-        "schema": {"type": "object"},
-        "openapi": {"type": "object"},
+        "schema": {
+            **_object({"name": _TEXT, "properties": {"type": "object"}}),
+            "description": "A JSON schema, with the relations of links as an older draft had them",
+        },
+        "openapi": _object(
+            {"openapi": _TEXT, **{name: {"type": "object"} for name in ("info", "paths")}}
+        ),
     }
-
-
-#: Parameters of queries and headers, by the names that routes use.
-PARAMETERS: dict[str, Schema] = {}
-
-
-def _parameter(name: str, where: str, schema: Schema, description: str, **more: Any) -> None:
-    PARAMETERS[name] = {
-        "name": name, "in": where, "schema": schema, "description": description, **more,
-    }  # fmt: skip
-
-
-_parameter("limit", "query", {"type": "integer", "minimum": 0}, "Most images of the page")
-_parameter("marker", "query", _TEXT, "Last image of the page before")
-_parameter(
-    "sort_key",
-    "query",
-    {"type": "array", "items": {"type": "string", "enum": list(SORT_KEYS)}},
-    "Fields to sort by",
-)
-_parameter(
-    "sort_dir",
-    "query",
-    {"type": "array", "items": {"type": "string", "enum": ["asc", "desc"]}},
-    "Directions, one for all fields or one for each",
-)
-_parameter("sort", "query", _TEXT, "Fields and directions in one, such as name:asc,size")
-_parameter(
-    "visibility",
-    "query",
-    {"type": "string", "enum": [*VISIBILITIES, "all"]},
-    "Images of one visibility",
-)
-_parameter(
-    "member_status",
-    "query",
-    {"type": "string", "enum": [*MEMBER_STATUSES, "all"]},
-    "Shared images by the answer that one's own project gave",
-)
-_parameter("os_hidden", "query", {"type": "string", "enum": ["true", "false"]}, "Hidden images")
-_parameter("protected", "query", {"type": "string", "enum": ["true", "false"]}, "Protected images")
-_parameter("tag", "query", {"type": "array", "items": _TEXT}, "Images that have all these tags")
-_parameter("name", "query", _TEXT, "Images of a name, or of one of several (in:a,b)")
-_parameter("status", "query", _TEXT, f"Images in a state: {', '.join(STATUSES)}; or in:…")
-_parameter("created_at", "query", _TEXT, "Time, with an operator such as gt: in front")
-_parameter("updated_at", "query", _TEXT, "Time, with an operator such as gt: in front")
-_parameter("size_min", "query", {"type": "integer"}, "Fewest bytes")
-_parameter("size_max", "query", {"type": "integer"}, "Most bytes")
-_parameter("owner", "query", _TEXT, "Images of one project")
-_parameter("prefer", "query", _TEXT, "Stores to read from if they have a copy, parted by commas")
-_parameter("X-Image-Meta-Store", "header", _TEXT, "Store that is to hold the data")
-_parameter(
-    "X-OpenStack-Image-Size", "header", {"type": "integer", "minimum": 0}, "Bytes that will come"
-)
-_parameter("Range", "header", _TEXT, "One range of bytes (RFC 9110, section 14.2)")
-_parameter("If-None-Match", "header", _TEXT, "ETag of the data that the client has")
-_parameter("If-Range", "header", _TEXT, "ETag of the data that the client has a part of")
+    for name, example in EXAMPLES.items():
+        shapes[name] = {**shapes[name], "examples": [example]}
+    return shapes
 
 
 def _object(properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-_LOCATION: Schema = {
-    "type": "object",
-    "properties": {"url": _TEXT, "metadata": {"type": "object"}},
-    "required": ["url", "metadata"],
-}
+_LOCATION: Schema = _object({"url": _TEXT, "metadata": {"type": "object"}})
 _STORE: Schema = {
     "type": "object",
     "properties": {
@@ -141,39 +124,120 @@ _STORE: Schema = {
     },
     "required": ["id"],
 }
-_USAGE: Schema = _object({"usage": {"type": "integer"}, "limit": {"type": "integer"}})
-_ERROR: Schema = _object({"message": _TEXT, "code": _TEXT, "title": _TEXT})
+_IMPORT_METHODS: Schema = _object(
+    {"description": _TEXT, "type": _TEXT, "value": {"type": "array", "items": _TEXT}}
+)
+_USAGE: Schema = _object(
+    {
+        "usage": {"type": "integer", "minimum": 0},
+        "limit": {"type": "integer", "minimum": -1, "description": "-1 for none"},
+    }
+)
+_ERROR: Schema = {
+    **_object(
+        {
+            "message": {**_TEXT, "description": "What is wrong, for people"},
+            "code": {**_TEXT, "pattern": "^[45][0-9]{2} ", "description": "Status and title"},
+            "title": {**_TEXT, "description": "The words that go with the status"},
+        }
+    ),
+    "description": "What a client gets that accepts JSON and neither text/html nor */*;"
+    " these get a page, and clients that accept none of it plain text",
+}
+_IMAGE_TASK: Schema = _object(
+    {
+        "id": _TEXT,
+        "type": _TEXT,
+        "status": {**_TEXT, "enum": list(TASK_STATUSES)},
+        "owner": _TEXT_OR_NULL,
+        **dict.fromkeys(("expires_at", "created_at", "updated_at"), _TEXT_OR_NULL),
+        "deleted_at": {"type": "null"},
+        "deleted": {"type": "boolean", "enum": [False]},
+        **dict.fromkeys(("image_id", "request_id", "user_id"), _TEXT_OR_NULL),
+        "input": {"type": ["object", "null"]},
+        "result": {"type": ["object", "null"]},
+        "message": _TEXT_OR_NULL,
+    }
+)
 _NEW_LOCATION: Schema = {
     "type": "object",
     "properties": {
-        "url": {**_TEXT, "minLength": 1},
+        # What RFC 3986 calls a scheme; the rest depends on the store.
+        "url": {
+            **_TEXT,
+            "pattern": "^[A-Za-z][A-Za-z0-9+.-]*://[!-\\[\\]^-~]+$",
+            "maxLength": LONGEST_URL,
+        },
         "validation_data": {
-            "type": "object",
+            "type": ["object", "null"],
             "properties": {
-                "os_hash_algo": {**_TEXT, "enum": ["sha1", "sha256", "sha512", "md5"]},
-                "os_hash_value": {**_TEXT, "maxLength": 128},
+                "os_hash_algo": {**_TEXT, "enum": list(ALGORITHMS)},
+                "os_hash_value": {**_TEXT, "pattern": "^[0-9A-Fa-f]+$", "maxLength": 128},
+            },
+            "dependentRequired": {
+                "os_hash_algo": ["os_hash_value"],
+                "os_hash_value": ["os_hash_algo"],
             },
             "additionalProperties": False,
         },
     },
     "required": ["url"],
+    "additionalProperties": False,
 }
-_POINTER: Schema = {**_TEXT, "pattern": "^/"}
-_PATCH: Schema = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {
-            "op": {"type": "string", "enum": ["add", "replace", "remove"]},
-            "path": _POINTER,
-            "value": {},
-            "add": _POINTER,
-            "replace": _POINTER,
-            "remove": _POINTER,
-        },
-        "description": "op and path, or in the older media type the operation with the path",
-    },
-}
+
+
+def _operation_v21(op: str, path: Schema, value: Schema | None) -> Schema:
+    given = {} if value is None else {"value": value}
+    return _object({"op": {"type": "string", "enum": [op]}, "path": path, **given})
+
+
+def _operation_v20(op: str, path: Schema, value: Schema | None) -> Schema:
+    others = {name: False for name in ("add", "replace", "remove") if name != op}
+    operation = _object({op: path} if value is None else {op: path, "value": value})
+    operation["properties"].update(others)
+    return operation
+
+
+def _patch(new_image: Schema, operation: Any) -> Schema:
+    """Return the shape of a list of changes.
+
+    :param operation: makes the shape of one change of operation, path and value.
+    """
+    fields = new_image["properties"]
+    bases = sorted(name for name in fields if name != "id")
+    changes = [
+        operation(op, {"type": "string", "enum": [f"/{name}"]}, fields[name])
+        for name in bases
+        for op in ("add", "replace")
+    ]
+    path = {
+        "type": "string",
+        "pattern": "^/([^/~]|~[01])+$",
+        "not": {"enum": [f"/{name}" for name in bases]},
+        "description": "A custom property",
+    }
+    custom = new_image["additionalProperties"]
+    changes += [operation(op, path, custom) for op in ("add", "replace")]
+    changes.append(operation("remove", path, None))
+    place = {"type": "string", "pattern": "^/locations/(-|[0-9]{1,9})$"}
+    whole = {"type": "string", "enum": ["/locations"]}
+    changes += [
+        operation("add", place, _LOCATION),
+        operation("replace", whole, {"type": "array", "items": _LOCATION}),
+        operation("remove", place, None),
+    ]
+    return {"type": "array", "items": {"anyOf": changes}}
+
+
+def _page(document: Mapping[str, Any], name: str, *more: str) -> Schema:
+    """Return the shape of a page, whose entries have a shape of their own."""
+    page = _plain(document)
+    items = {"type": "array", "items": {"$ref": f"#/components/schemas/{name.removesuffix('s')}"}}
+    return {
+        **page,
+        "properties": {**page["properties"], name: items},
+        "required": [name, *more, "schema"],
+    }
 
 
 def _plain(schema: Any) -> Any:
@@ -196,8 +260,17 @@ def _writable(image: Schema) -> Schema:
     properties = {
         name: schema
         for name, schema in image["properties"].items()
-        if not schema.get("readOnly") and name not in ("locations", "is_base")
+        if not schema.get("readOnly") and name != "locations"
     }
     for name in ("min_ram", "min_disk"):
         properties[name] = {**properties[name], "minimum": 0, "maximum": INT_MAX}
-    return {**image, "properties": properties}
+    for name in ("name", "owner"):
+        properties[name] = {**properties[name], "pattern": STORABLE_PATTERN}
+    tags = properties["tags"]
+    properties["tags"] = {**tags, "items": {**tags["items"], "pattern": STORABLE_PATTERN}}
+    return {
+        **image,
+        "properties": properties,
+        "propertyNames": {"minLength": 1, "maxLength": 255, "pattern": STORABLE_PATTERN},
+        "additionalProperties": {**image["additionalProperties"], "pattern": STORABLE_PATTERN},
+    }

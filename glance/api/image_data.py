@@ -80,7 +80,7 @@ class ImageDataResource:
         success=(200, 204, 206, 304),
         errors=(403, 404, 416),
         reply="data",
-        parameters=("prefer", "Range", "If-None-Match", "If-Range"),
+        parameters=("prefer", "Range", "Content-Range", "If-None-Match", "If-Range"),
     )
     async def download(
         self, request: StreamingRequest, context: RequestContext, image_id: str
@@ -112,6 +112,7 @@ class ImageDataResource:
         success=(200, 204, 304),
         errors=(403, 404),
         reply="data",
+        parameters=("If-None-Match",),
     )
     async def examine(
         self, request: StreamingRequest, context: RequestContext, image_id: str

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from glance.api.links import absolute
+from glance.api.parameters import LIST_PARAMETERS
 from glance.api.routing import (
     NO_CONTENT,
     Reply,
@@ -48,14 +49,6 @@ from glance.transfers.locations import Leaving, LocationKeeper
 from glance.transfers.removal import Remover
 
 _PARSE_PATCH = {patch.MEDIA_TYPE_V21: patch.parse_v21, patch.MEDIA_TYPE_V20: patch.parse_v20}
-
-
-#: What the list can be asked for; every other name is a custom property.
-_LIST_PARAMETERS = (
-    "limit", "marker", "sort", "sort_key", "sort_dir", "visibility", "member_status", "os_hidden",
-    "protected", "tag", "name", "status", "owner", "created_at", "updated_at", "size_min",
-    "size_max",
-)  # fmt: skip
 
 
 class UnsupportedPatch(UnsupportedContent):
@@ -116,7 +109,7 @@ class ImagesResource:
         policies=("get_images", "get_image"),
         errors=(403,),
         reply="images",
-        parameters=_LIST_PARAMETERS,
+        parameters=LIST_PARAMETERS,
     )
     async def list(self, request: StreamingRequest, context: RequestContext) -> Reply:
         """List images, a page at a time."""

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
 from glance import __version__
 from glance.api import contract
+from glance.api.answers import HEADERS, headers_of, links_of, operation_id, own_headers_of
 from glance.api.errors import title_of
+from glance.api.parameters import PARAMETERS, PARTS
 from glance.api.routing import Handler, Reply, Route, route, statuses_of
 from glance.api.streaming import StreamingRequest
 from glance.identity.context import RequestContext
 
 _PART = re.compile(r"<(\w+)>")
+_REQUEST_ID = "X-OpenStack-Request-ID"
 
 #: In which forms an error is told; see ``glance.api.errors.render_error``.
 _ERROR_CONTENT: dict[str, Any] = {
@@ -39,9 +42,11 @@ def describe(
     :param served: the documents of ``/v2/schemas``.
     """
     paths: dict[str, dict[str, Any]] = {}
+    refusals: set[int] = set()
     for found, handler in sorted(routes, key=lambda pair: (pair[0].path, pair[0].method)):
         path = "/v2" + _PART.sub(r"{\1}", found.path)
         paths.setdefault(path, {})[found.method.lower()] = _operation(found, handler)
+        refusals.update(status for status in statuses_of(found) if status >= 400)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -52,48 +57,80 @@ def describe(
         "paths": paths,
         "components": {
             "schemas": contract.schemas(served),
+            "parameters": PARAMETERS,
+            "headers": HEADERS,
+            "responses": {_refusal(status): _refused(status) for status in sorted(refusals)},
             "securitySchemes": {
-                "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}
+                "token": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-Auth-Token",
+                    "description": "A token of the identity service",
+                }
             },
         },
         "security": [{"token": []}],
     }
 
 
+def _reference(kind: str, name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
 def _operation(found: Route, handler: Handler) -> dict[str, Any]:
     summary = (inspect.getdoc(handler) or "").partition("\n")[0].rstrip(".")
     operation: dict[str, Any] = {
-        "operationId": f"{found.method.lower()}{_PART.sub('', found.path).replace('/', '_')}"
-        + ("_one" if found.path.endswith(">") else ""),
+        "operationId": operation_id(found.method, found.path),
         "summary": summary,
+        "tags": [found.path.split("/")[1]],
         "responses": {str(status): _response(found, status) for status in statuses_of(found)},
     }
-    parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-        for name in _PART.findall(found.path)
+    names = (*found.parameters, _REQUEST_ID)
+    operation["parameters"] = [
+        *(PARTS[name] for name in _PART.findall(found.path)),
+        *(_reference("parameters", name) for name in names),
     ]
-    parameters += [contract.PARAMETERS[name] for name in found.parameters]
-    if parameters:
-        operation["parameters"] = parameters
     if found.request is not None:
-        media = contract.REQUEST_MEDIA.get(found.request, (contract.JSON,))
-        operation["requestBody"] = {"required": True, "content": _content(found.request, media)}
+        media = contract.REQUEST_MEDIA.get(found.request, {contract.JSON: found.request})
+        operation["requestBody"] = {"required": True, "content": _content(media)}
     if found.policies:
         operation["x-policies"] = list(found.policies)
     return operation
 
 
-def _content(shape: str, media: Sequence[str]) -> dict[str, Any]:
-    return {name: {"schema": {"$ref": f"#/components/schemas/{shape}"}} for name in media}
+def _content(media: Mapping[str, str]) -> dict[str, Any]:
+    return {name: {"schema": _reference("schemas", shape)} for name, shape in media.items()}
+
+
+def _refusal(status: int) -> str:
+    return f"error_{status}"
+
+
+def _refused(status: int) -> dict[str, Any]:
+    return {
+        "description": title_of(status),
+        "headers": headers_of(status),
+        "content": _ERROR_CONTENT,
+    }
 
 
 def _response(found: Route, status: int) -> dict[str, Any]:
-    response: dict[str, Any] = {"description": title_of(status)}
+    own = own_headers_of(found, status)
+    if status >= 400 and not own:
+        return _reference("responses", _refusal(status))
     if status >= 400:
-        response["content"] = _ERROR_CONTENT
-    elif found.reply is not None and status in (200, 201, 206) and found.method != "HEAD":
-        media = contract.REPLY_MEDIA.get(found.reply, (contract.JSON,))
-        response["content"] = _content(found.reply, media)
+        return {**_refused(status), "headers": {**headers_of(status), **own}}
+    response: dict[str, Any] = {
+        "description": title_of(status),
+        "headers": {**headers_of(status), **own},
+    }
+    if found.reply is not None and status in (200, 201, 206) and found.method != "HEAD":
+        response["content"] = _content(
+            contract.REPLY_MEDIA.get(found.reply, {contract.JSON: found.reply})
+        )
+    links = links_of(found, status)
+    if links:
+        response["links"] = links
     return response
 
 

@@ -27,7 +27,6 @@ from glance.domain.errors import (
     GlanceError,
     Invalid,
     Unauthenticated,
-    Unavailable,
 )
 from glance.domain.requestid import request_id
 from glance.identity.authentication import IAuthenticator
@@ -265,7 +264,7 @@ def answer_error(request: StreamingRequest, error: Exception) -> bytes:
     extra: tuple[tuple[str, str], ...] = ()
     if isinstance(error, GlanceError):
         status, explanation = status_of(error), error.message
-        if isinstance(error, Unavailable):
+        if status == 503:
             extra = (("Retry-After", str(RETRY_AFTER)),)
         elif isinstance(error, Unauthenticated) and error.challenge:
             extra = (("WWW-Authenticate", error.challenge),)

@@ -9,6 +9,7 @@ from glance.api.routing import NO_CONTENT, Dispatcher, Reply, Route, json_reply,
 from glance.domain.correlation import Correlation
 from glance.domain.errors import NotFound, Unavailable
 from glance.identity.context import Identity, RequestContext
+from glance.stores.errors import RemoteUnavailable, StoreTimeout, WriteDenied
 
 
 class Request(DummyRequest):
@@ -194,6 +195,14 @@ class TestDispatcher(SynchronousTestCase):
         self.ask()
         self.assertEqual(self.request.code, 503)
         self.assertGreater(int(self.header("Retry-After")), 0)
+
+    def test_store_that_does_not_answer_says_so_too(self):
+        for error in (StoreTimeout("Slow."), RemoteUnavailable("Away."), WriteDenied("Full.")):
+            self.request = Request()
+            self.result = error
+            self.ask()
+            self.assertEqual(self.request.code, 503)
+            self.assertGreater(int(self.header("Retry-After")), 0)
 
     def test_what_nobody_foresaw_is_logged_and_not_told(self):
         self.result = RuntimeError("secret")
