@@ -19,7 +19,7 @@ from glance.api.routing import (
 )
 from glance.api.settings import ApiSettings
 from glance.api.streaming import StreamingRequest
-from glance.db import images
+from glance.db import images, quotas
 from glance.db.image_listing import thd_list
 from glance.db.txdbapi import Database
 from glance.domain import patch
@@ -31,11 +31,12 @@ from glance.domain.errors import (
 )
 from glance.domain.image import COMMUNITY, PUBLIC, Image
 from glance.domain.listing import page_links, parse_list_query
-from glance.domain.quotas import Quotas
+from glance.domain.quotas import OwnerLimits, Quotas
 from glance.domain.rendering import render_image, render_page
 from glance.domain.schemas import parse_create
 from glance.domain.text import check_storable
 from glance.identity.context import RequestContext
+from glance.identity.limits import IOwnerLimits, under_limits
 from glance.identity.policy import IPolicy
 from glance.transfers.detached import detached
 from glance.transfers.removal import Remover
@@ -51,12 +52,18 @@ class ImagesResource:
     """The routes ``/images`` and ``/images/{image_id}``, with tags."""
 
     def __init__(
-        self, database: Database, policy: IPolicy, remover: Remover, settings: ApiSettings
+        self,
+        database: Database,
+        policy: IPolicy,
+        remover: Remover,
+        settings: ApiSettings,
+        limits: IOwnerLimits,
     ) -> None:
         self._database = database
         self._policy = policy
         self._remover = remover
         self._settings = settings
+        self._limits = limits
 
     def _render(self, image: Image, context: RequestContext) -> dict[str, Any]:
         settings = self._settings
@@ -97,7 +104,12 @@ class ImagesResource:
             quotas=self._settings.quotas,
         )
         self._check_visibility(context, image)
-        image = await self._database.runInteraction(images.thd_insert, image)
+        chosen = body.get("id") is not None
+        image = await under_limits(
+            self._limits,
+            image.owner,
+            lambda limits: self._database.runInteraction(_thd_create, image, chosen, limits),
+        )
         location = absolute(request, self._settings.public_endpoint, f"/v2/images/{image.id}")
         return json_reply(self._render(image, context), 201, ("Location", location))
 
@@ -191,6 +203,12 @@ class ImagesResource:
             self._policy.check(context, "publicize_image", image)
         elif image.visibility == COMMUNITY:
             self._policy.check(context, "communitize_image", image)
+
+
+def _thd_create(connection: Connection, image: Image, chosen: bool, limits: OwnerLimits) -> Image:
+    image = images.thd_insert(connection, image, chosen=chosen)
+    quotas.thd_check_create(connection, image, limits)
+    return image
 
 
 def _thd_add_tag(connection: Connection, image: Image, tag: str, quotas: Quotas) -> None:

@@ -31,6 +31,7 @@ from glance.domain.errors import (
 )
 from glance.domain.requestid import request_id
 from glance.identity.authentication import IAuthenticator
+from glance.identity.context import Identity
 
 _log = Logger()
 
@@ -171,9 +172,7 @@ class Dispatcher:
                 if isinstance(context, Deferred):
                     context = await context
                 if context.user_id is not None or context.project_id is not None:
-                    request.correlation = correlation.Correlation(
-                        name, user=context.user_id, project=context.project_id
-                    )
+                    request.correlation = _correlation(name, context.identity)
                     correlation.begin(request.correlation)
                 if context.read_only and route.method not in _LOOKING:
                     raise Forbidden("You may look, but not change anything.")
@@ -191,6 +190,18 @@ class Dispatcher:
             return None if reply is None else write_reply(request, reply)
 
         return dispatch
+
+
+def _correlation(name: str, identity: Identity) -> correlation.Correlation:
+    return correlation.Correlation(
+        name,
+        user=identity.user_id,
+        project=identity.project_id,
+        domain=identity.domain_id,
+        system_scope=identity.system_scope,
+        user_domain=identity.user_domain_id,
+        project_domain=identity.project_domain_id,
+    )
 
 
 def _no_body() -> Invalid:

@@ -19,7 +19,7 @@ from oslo_config import cfg
 
 from glance.config import cli
 from glance.config.files import FileIndex, conf_files, whole
-from glance.config.options import general, store
+from glance.config.options import general, identity, store
 from glance.config.programs import PROGRAMS, Program, find_defaults, state_home
 from glance.config.valuetypes import describe
 from glance.domain.errors import ConfigError
@@ -112,6 +112,7 @@ def load(
             _embed(conf, row, state_dir)
         values.check_all(row.declared())
         _check_together(values, row)
+        _add_auth_section(values, row)
         _add_stores(values, row)
     return Loaded(
         conf=conf,
@@ -296,6 +297,22 @@ def _check_together(values: _Values, program: Program) -> None:
         )
 
 
+def _add_auth_section(values: _Values, program: Program) -> None:
+    """Declare the section that holds the service's credentials, where it is one of its own."""
+    declared = {(group, opt.dest): opt for group, opt in program.declared()}
+    option = declared.get((identity.GROUP, "auth_section"))
+    if option is None:
+        return
+    section = values.conf[identity.GROUP].auth_section
+    if not section:
+        return
+    # A section of the name of an option of [DEFAULT] would hide that option.
+    if section == "DEFAULT" or ("DEFAULT", section) in declared:
+        raise values.error(identity.GROUP, option, "it must be the name of a section of its own")
+    opts = identity.auth_options(section)
+    values.add_section(section, [opt for opt in opts if (section, opt.dest) not in declared])
+
+
 def _add_stores(values: _Values, program: Program) -> None:
     """Declare the sections of the stores named in ``enabled_backends``.
 
@@ -308,6 +325,8 @@ def _add_stores(values: _Values, program: Program) -> None:
     # A section of the name of an option of [DEFAULT] would hide that option.
     taken = {"backend_defaults"} | {group for group, _ in declared}
     taken |= {name for group, name in declared if group == "DEFAULT"}
+    if (identity.GROUP, "auth_section") in declared:
+        taken.add(values.conf[identity.GROUP].auth_section)
     stores = values.conf.enabled_backends or {}
     if "file" in stores.values():
         values.add_section("backend_defaults", store.backend_options() + store.file_options())

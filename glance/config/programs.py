@@ -12,7 +12,7 @@ from pathlib import Path
 
 from oslo_config import cfg
 
-from glance.config.options import api, database, general, server, store
+from glance.config.options import api, database, general, identity, limits, server, store
 
 Options = Mapping[str, Sequence[cfg.Opt]]
 
@@ -62,6 +62,8 @@ PROGRAMS: dict[str, Program] = {
                 general.OPTIONS,
                 server.OPTIONS,
                 api.OPTIONS,
+                identity.OPTIONS,
+                limits.OPTIONS,
                 database.OPTIONS,
                 store.OPTIONS,
             ),

@@ -33,6 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from glance.db import tombstones
 from glance.db.columns import utcnow
 from glance.db.image_parts import IMAGE, IS_IMAGE, add_parts, parts_of
 from glance.db.prepared import Prepared, among
@@ -128,9 +129,9 @@ def thd_get(connection: Connection, image_id: str, viewer: Viewer, *, lock: bool
         # Some databases refuse to compare with what they cannot store.
         raise missing(image_id)
     values = {"image_id": image_id, "project_id": viewer.project_id}
-    if lock and connection.dialect.name != "sqlite":
+    if lock:
         # A statement that has waited for a lock shows what belongs to the image as it was before.
-        _LOCK.thd_rows(connection, values)
+        thd_lock(connection, image_id)
     rows = _ONE[viewer.is_admin].thd_rows(connection, values)
     for row in rows:
         if row[len(FIELDS)] == IS_IMAGE:
@@ -140,21 +141,38 @@ def thd_get(connection: Connection, image_id: str, viewer: Viewer, *, lock: bool
     raise missing(image_id)
 
 
-def thd_insert(connection: Connection, image: Image) -> Image:
+def thd_lock(connection: Connection, image_id: str) -> None:
+    """Keep other transactions from changing an image until this one ends.
+
+    Whoever needs more than one lock takes that on the image first, then that on its owner's quota
+    (``glance.db.quotas``), then leases: so nobody waits in a circle.
+    """
+    if connection.dialect.name != "sqlite":
+        _LOCK.thd_rows(connection, {"image_id": image_id})
+
+
+def thd_insert(connection: Connection, image: Image, *, chosen: bool = False) -> Image:
     """Save a new image and return it with its timestamps.
 
+    :param chosen: its id was not made for it but asked for, and may have been another's.
     :raises Duplicate: an image of that id exists, or once existed.
     """
+    if chosen and tombstones.thd_find(connection, image.id):
+        raise _taken(image.id)
     now = utcnow()
     image.created_at = image.updated_at = now
     row = {name: getattr(image, name) for name in FIELDS}
     try:
         connection.execute(insert(images), row)
     except IntegrityError:
-        raise Duplicate(f"An image with ID {image.id} exists already, or existed once.") from None
+        raise _taken(image.id) from None
     _thd_add_properties(connection, image.id, image.properties, now)
     _thd_add_tags(connection, image.id, image.tags, now)
     return image
+
+
+def _taken(image_id: str) -> Duplicate:
+    return Duplicate(f"An image with ID {image_id} exists already, or existed once.")
 
 
 def _thd_add_properties(
@@ -302,6 +320,7 @@ def thd_mark_deleted(connection: Connection, image: Image, *, delayed: bool) -> 
     gone = {"of_id": image.id, "now": now, "new_status": status}
     for statement in _ALL_GONE:
         statement.thd_run(connection, gone)
+    tombstones.thd_put_up(connection, image.id)
     return True
 
 

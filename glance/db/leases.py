@@ -49,9 +49,12 @@ def thd_take(
     node: str,
     worker: str,
     store_id: str | None = None,
+    *,
+    bytes_reserved: int = 0,
 ) -> str | None:
     """Take the lease of an image.
 
+    :param bytes_reserved: what it counts for in its owner's quota as long as it lasts.
     :returns: the lease's id, or ``None`` when another holds it.
     """
     now = utcnow()
@@ -59,6 +62,7 @@ def thd_take(
     row = {
         "id": lease_id, "image_id": image_id, "kind": kind, "node": node, "worker": worker,
         "store_id": store_id, "started_at": now, "heartbeat_at": now, "bytes_done": 0,
+        "bytes_reserved": bytes_reserved,
     }  # fmt: skip
     savepoint = connection.begin_nested()
     try:

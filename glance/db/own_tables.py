@@ -24,11 +24,34 @@ transfer_leases = catalogue_table(
     Column("started_at", DateTime, nullable=False),
     Column("heartbeat_at", DateTime, nullable=False),
     Column("bytes_done", big_integer(), nullable=False, default=0, server_default="0"),
+    Column("bytes_reserved", big_integer(), nullable=False, default=0, server_default="0"),
     UniqueConstraint("image_id", name="uq_transfer_leases_image_id"),
     Index("ix_transfer_leases_heartbeat_at", "heartbeat_at"),
     metadata=OWN,
 )
-"""Work in progress on an image (an upload, a removal) and who does it, with a heartbeat."""
+"""Work in progress on an image (an upload, a removal) and who does it, with a heartbeat.
+
+What an upload of known size reserves of its owner's quota stands here too, and so ends with it,
+however that comes.
+"""
+
+quota_owners = catalogue_table(
+    "quota_owners",
+    Column("owner", String(255), primary_key=True),
+    Column("turns", big_integer(), nullable=False, server_default="0"),
+    metadata=OWN,
+)
+"""A row for each owner whose quota was asked for: who counts what that owner has locks it."""
+
+image_tombstones = catalogue_table(
+    "image_tombstones",
+    Column("id", String(36), primary_key=True),
+    metadata=OWN,
+)
+"""Identifiers of deleted images, which stay when the images' rows are purged: none is used again.
+
+Whoever holds a deleted image's identifier must never find another's data under it (OSSN-0075).
+"""
 
 # Apart from the catalogue's own description of the table, which stays as others know it.
 _images = Table(

@@ -89,7 +89,7 @@ class _Form:
 class Prepared:
     """A statement to be run many times.
 
-    :param statement: a SQLAlchemy select, union, update or delete; its parameters are named
+    :param statement: a SQLAlchemy select, union, insert, update or delete; its parameters are named
         ``bindparam``s.
     :param by_values: whether a plan that is good for some values may be bad for others, so that the
         database had better think about each run anew.

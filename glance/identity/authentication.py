@@ -7,7 +7,7 @@ listens to its own machine only.
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.web.http_headers import Headers
 from zope.interface import Interface, implementer
 
@@ -34,6 +34,12 @@ class IAuthenticator(Interface):
         :raises Unavailable: the identity service does not answer.
         """
 
+    def start() -> None:
+        """Get ready for requests. Some may come before that is done."""
+
+    def stop() -> Deferred[None]:
+        """Break off what is under way and close all connections."""
+
 
 @implementer(IAuthenticator)
 class NoAuthentication:
@@ -44,3 +50,10 @@ class NoAuthentication:
     ) -> RequestContext:
         """Return the administrator's context, whatever the headers say."""
         return RequestContext(request_id, ADMINISTRATOR, is_admin=True)
+
+    def start(self) -> None:
+        """Have nothing to get ready."""
+
+    def stop(self) -> Deferred[None]:
+        """Have nothing to stop."""
+        return succeed(None)

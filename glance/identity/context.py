@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,10 @@ class Identity:
     :param roles: role names in lower case.
     :param service_roles: role names of the calling service, whose token came along.
     :param system_scope: ``"all"`` for a token of the whole system, ``None`` for others.
-    :param catalog: the identity service's catalogue of endpoints, as its API has it.
+    :param is_admin_project: whether the project is the cloud's own, where it names one; true where
+        it does not.
+    :param catalog: the identity service's catalogue of endpoints, as its API has it; tokens have a
+        :class:`~glance.identity.catalog.Catalog`.
     """
 
     user_id: str | None = None
@@ -27,11 +30,14 @@ class Identity:
     project_domain_id: str | None = None
     domain_id: str | None = None
     system_scope: str | None = None
+    is_admin_project: bool = True
     roles: frozenset[str] = frozenset()
     service_roles: frozenset[str] = frozenset()
     service_user_id: str | None = None
+    service_user_domain_id: str | None = None
     service_project_id: str | None = None
-    catalog: tuple[Mapping[str, Any], ...] = field(default=(), repr=False, compare=False)
+    service_project_domain_id: str | None = None
+    catalog: Sequence[Mapping[str, Any]] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

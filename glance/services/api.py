@@ -19,13 +19,16 @@ from glance.api.schemas import SchemasResource
 from glance.api.settings import ApiSettings
 from glance.api.site import make_site
 from glance.api.streaming import StreamingRequest, StreamingSite
+from glance.api.usage import UsageResource
 from glance.config import Loaded
 from glance.db.engine import make_configured_engine
 from glance.db.txdbapi import Database, Retry
 from glance.domain.documents import served_schemas
 from glance.domain.quotas import Quotas
 from glance.domain.schemas import ImageValidator
-from glance.identity.authentication import NoAuthentication
+from glance.identity.context import Identity
+from glance.identity.factory import make_authenticator
+from glance.identity.limits import make_limits
 from glance.identity.policy import AdministratorPolicy
 from glance.stores.registry import Stores
 from glance.transfers.hashing import Hashes, check_algorithm
@@ -73,6 +76,8 @@ class ApiService(MultiService):
         self._listener = listener
         self._port: Any = None
         self._identity = WorkerIdentity.of_this_process()
+        self._authenticator = make_authenticator(conf, reactor, is_administrator)
+        self._limits = make_limits(conf, reactor)
         self._database = make_database(conf, reactor)
         self._stores = Stores(conf, reactor)
         self._hashing = ThreadPool(minthreads=0, maxthreads=HASH_THREADS, name="hashing")
@@ -99,6 +104,7 @@ class ApiService(MultiService):
             lambda: Hashes(reactor, self._hashing, conf.hashing_algorithm),
             lambda image: make_inspector(reactor, self._hashing, image, conf.image_format),
             conf.image_size_cap,
+            self._limits,
         )
         self.site = self._make_site(conf, remover)
 
@@ -107,11 +113,12 @@ class ApiService(MultiService):
         policy = AdministratorPolicy()
         stall_time = conf.client_socket_timeout
         resources = [
-            ImagesResource(self._database, policy, remover, settings),
+            ImagesResource(self._database, policy, remover, settings, self._limits),
             ImageDataResource(
                 self._database, policy, self._stores, self._uploader, self._reactor, stall_time
             ),
             ActionsResource(self._database, policy),
+            UsageResource(self._database, self._limits, unified=conf.use_keystone_limits),
             SchemasResource(served_schemas(settings.disk_formats, settings.container_formats)),
         ]
         health = conf.healthcheck
@@ -121,7 +128,7 @@ class ApiService(MultiService):
         )
         return make_site(
             self._reactor,
-            NoAuthentication(),
+            self._authenticator,
             resources,
             healthcheck,
             public_endpoint=settings.public_endpoint,
@@ -138,6 +145,8 @@ class ApiService(MultiService):
         super().startService()
         self._hashing.start()
         self._database.start()
+        self._authenticator.start()
+        self._limits.start()
         ensureDeferred(self._start()).addErrback(self._failed)
 
     async def _start(self) -> None:
@@ -168,6 +177,8 @@ class ApiService(MultiService):
             yield self._port.stopListening()
         broken_off = self._uploader.stop().addTimeout(STOP_TIME, self._reactor)
         yield broken_off.addErrback(lambda failure: failure.trap(TimeoutError) and None)
+        yield self._authenticator.stop()
+        yield self._limits.stop()
         yield MultiService.stopService(self)
         yield self._stores.stop()
         self._hashing.stop()
@@ -176,6 +187,11 @@ class ApiService(MultiService):
 
 def _go_on(result: Any, seconds: float) -> None:
     _log.error("A store did not start within {seconds} s; going on without", seconds=seconds)
+
+
+def is_administrator(identity: Identity) -> bool:
+    """Tell whether somebody may see and do everything."""
+    return "admin" in identity.roles
 
 
 def make_database(conf: Any, reactor: Any) -> Database:

@@ -15,9 +15,6 @@ from glance.domain.errors import ConfigError
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
 
-#: Flavors of the pipeline in which nobody is asked who they are.
-OPEN_FLAVORS = frozenset({None, "", "caching", "cachemanagement"})
-
 
 def is_loopback(host: str) -> bool:
     """Tell whether an address is reachable from this machine only."""

@@ -16,7 +16,8 @@ from twisted.application.service import IService
 from glance import __version__
 from glance.config import Loaded
 from glance.domain.errors import ConfigError
-from glance.services.listening import OPEN_FLAVORS, bind, choose_host, is_loopback, url_of
+from glance.identity.flavors import authenticates
+from glance.services.listening import bind, choose_host, is_loopback, url_of
 
 #: The most workers that are started when their number is not configured.
 MOST_WORKERS = 8
@@ -39,16 +40,14 @@ def make_api(
     """
     conf = loaded.conf
     flavor = conf.paste_deploy.flavor
-    if flavor not in OPEN_FLAVORS:
-        raise ConfigError(
-            f"[paste_deploy] flavor = {flavor} asks for authentication that this version does "
-            "not have yet; it serves without authentication only, and will not pretend."
-        )
-    if flavor:
+    authenticated = authenticates(flavor)
+    if flavor and "cach" in flavor:
         warn(f"[paste_deploy] flavor = {flavor}: this version has no image cache; serving without.")
     check_unavailable(conf, warn)
-    host = choose_host(conf, authenticated=False)
-    if not is_loopback(host):
+    if not authenticated:
+        warn_of_keystone(conf, warn)
+    host = choose_host(conf, authenticated)
+    if not authenticated and not is_loopback(host):
         warn(
             f"Listening on {host} without authentication: anyone who reaches this machine can "
             "read, change and delete every image."
@@ -71,12 +70,26 @@ def _make_service(
         from glance.services.api import ApiService
 
         return ApiService(loaded, reactor, listener)
+    from glance.identity.factory import make_authenticator
+    from glance.identity.limits import make_limits
     from glance.services.supervisor import Supervisor, worker_command
     from glance.stores.registry import Stores
 
     # Made only to be found good: a worker would find its faults anew at every start.
     Stores(loaded.conf, reactor)
+    make_authenticator(loaded.conf, reactor, lambda _: False)
+    make_limits(loaded.conf, reactor)
     return Supervisor(reactor, listener, worker_command(argv), count)
+
+
+def warn_of_keystone(conf: Any, warn: Callable[[str], None]) -> None:
+    """Say that nobody is authenticated although there is a Keystone to do it."""
+    options = conf.keystone_authtoken
+    if options.auth_url or options.auth_section:
+        warn(
+            "NOBODY IS AUTHENTICATED: [keystone_authtoken] is configured, but without "
+            "[paste_deploy] flavor = keystone it is not used, and every caller is an administrator."
+        )
 
 
 def check_unavailable(conf: Any, warn: Callable[[str], None]) -> None:
@@ -94,8 +107,6 @@ def check_unavailable(conf: Any, warn: Callable[[str], None]) -> None:
         raise ConfigError(
             "[healthcheck] allowed_source_ranges is not supported by this version; leave it unset."
         )
-    if str(conf.user_storage_quota).strip() not in ("0", ""):
-        warn("[DEFAULT] user_storage_quota has no effect in this version.")
 
 
 def worker_count(configured: int | None) -> int:

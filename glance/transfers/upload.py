@@ -5,19 +5,23 @@ a lease, and ``saving`` to ``active`` together with the end of that lease and th
 Whatever breaks off in between, the store forgets the partial data and the image is ``queued``
 again; if the whole process dies, ``glance.transfers.recovery`` of another or of the next one does
 the same.
+
+What an upload may take of its owner's quota is decided in the same two transactions: room for data
+of known length is reserved with the lease, and ends with it; data of unknown length may fill what
+was left when it began, and is counted when it is all there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from glance.db import images, leases
+from glance.db import images, leases, quotas
 from glance.db.txdbapi import Database
 from glance.domain.errors import (
     Conflict,
@@ -28,27 +32,16 @@ from glance.domain.errors import (
     Unavailable,
 )
 from glance.domain.image import ACTIVE, QUEUED, SAVING, Image, Location, check_transition
+from glance.domain.quotas import OwnerLimits, Room
 from glance.domain.viewer import Viewer
+from glance.identity.limits import IOwnerLimits, SameForAll, under_limits
 from glance.stores.errors import DataNotFound, DuplicateData
 from glance.stores.interfaces import IStore, IStoreWriter, StoredData
-from glance.transfers.buffers import Buffer
 from glance.transfers.hashing import Hashes
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.inspecting import Inspector
+from glance.transfers.pipeline import ByteSource, Pipeline
 from glance.transfers.worker import WorkerIdentity
-
-
-class ByteSource(Protocol):
-    """A stream of bytes with back-pressure."""
-
-    def next(self) -> Deferred[Buffer | None]:
-        """Return the next buffer, full but for the last; ``None`` at the end."""
-
-    def release(self, buffer: Buffer) -> None:
-        """Give a buffer back when nobody reads it any more."""
-
-    def fail(self, reason: Exception) -> None:
-        """Make the present and every later ``next`` fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +56,24 @@ class Order:
     viewer: Viewer
     check: Callable[[Image], None]
     size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """An upload that was let in.
+
+    :param limits: those of the image's owner.
+    :param room: what is left of them, where the data's length is not known.
+    """
+
+    image: Image
+    lease: str
+    limits: OwnerLimits
+    room: Room | None
+
+
+class _LeaseLost(Exception):
+    """Internal: the lease is another's by now, so nothing of a transaction must stay."""
 
 
 class _Progress:
@@ -95,6 +106,7 @@ class Uploader:
     :param make_hashes: makes a fresh :class:`~glance.transfers.hashing.Hashes` for an upload.
     :param make_inspector: makes what looks into the data of an image, if anything is to.
     :param size_cap: ``[DEFAULT] image_size_cap``, bytes.
+    :param limits: knows what each owner's images may take.
     """
 
     _log = Logger()
@@ -107,6 +119,7 @@ class Uploader:
         make_hashes: Callable[[], Hashes],
         make_inspector: Callable[[Image], Inspector | None],
         size_cap: int,
+        limits: IOwnerLimits | None = None,
     ) -> None:
         self._database = database
         self._heartbeat = heartbeat
@@ -114,6 +127,7 @@ class Uploader:
         self._make_hashes = make_hashes
         self._make_inspector = make_inspector
         self._size_cap = size_cap
+        self._limits = limits or SameForAll()
         self._under_way: set[ByteSource] = set()
         self._stopping = False
         self._idle: Deferred[None] | None = None
@@ -125,7 +139,8 @@ class Uploader:
         :raises Invalid: formats are not set, or the data's length is not what was declared.
         :raises InvalidStatus: the image is not queued.
         :raises Conflict: another upload of this image is under way.
-        :raises LimitExceeded: the data is longer than an image may be.
+        :raises LimitExceeded: the data is longer than an image may be, or than its owner's quota
+            has room for.
         :raises Gone: the image was deleted meanwhile.
         :raises Unavailable: the service is stopping.
         :raises StoreError: the store failed.
@@ -154,7 +169,14 @@ class Uploader:
         return self._idle
 
     async def _take_in(self, order: Order, source: ByteSource, store: IStore) -> None:
-        image, lease = await self._database.runInteraction(self._thd_begin, order, store.store_id)
+        begun = await under_limits(
+            self._limits,
+            order.viewer.project_id,
+            lambda limits: self._database.runInteraction(
+                self._thd_begin, order, store.store_id, limits
+            ),
+        )
+        image, lease = begun.image, begun.lease
         writer = None
         progress = _Progress(source)
         release = self._heartbeat.hold(lease, progress)
@@ -162,8 +184,8 @@ class Uploader:
             writer = await self._open(store, image, order.size)
             hashes = self._make_hashes()
             inspector = self._make_inspector(image)
-            pipeline = _Pipeline(source, writer, hashes, inspector, progress)
-            await self._stream(source, pipeline, order.size)
+            pipeline = Pipeline(source, writer, hashes, inspector, progress)
+            await self._stream(source, pipeline, order.size, begun.room)
             virtual_size = None if inspector is None else await inspector.finish()
             stored: StoredData = await writer.commit()
         except BaseException as error:
@@ -179,31 +201,6 @@ class Uploader:
             raise
         finally:
             release()
-        await self._finish(image, lease, store, writer, stored, hashes, virtual_size)
-
-    def _thd_begin(self, connection: Connection, order: Order, store_id: str) -> tuple[Image, str]:
-        # All is decided on the image as it is now and stays until this transaction has ended.
-        image = images.thd_get(connection, order.image_id, order.viewer, lock=True)
-        order.check(image)
-        check_transition(image, SAVING)
-        if order.size is not None:
-            self._check_size(order.size)
-        who = self._identity
-        lease = leases.thd_take(connection, image.id, leases.UPLOAD, who.node, who.worker, store_id)
-        if lease is None or not images.thd_set_status(connection, image.id, QUEUED, SAVING):
-            raise Conflict(f"Image {image.id} is being changed by another request.")
-        return image, lease
-
-    async def _finish(
-        self,
-        image: Image,
-        lease: str,
-        store: IStore,
-        writer: IStoreWriter,
-        stored: StoredData,
-        hashes: Hashes,
-        virtual_size: int | None,
-    ) -> None:
         location = Location(stored.url, {**stored.metadata, "store": store.store_id})
         values = {
             "size": stored.size,
@@ -212,20 +209,59 @@ class Uploader:
             "os_hash_algo": hashes.algorithm,
             "os_hash_value": hashes.value,
         }
+        await self._finish(begun, order.viewer, writer, location, values)
+
+    def _thd_begin(
+        self, connection: Connection, order: Order, store_id: str, limits: OwnerLimits
+    ) -> _Begun:
+        # All is decided on the image as it is now and stays until this transaction has ended.
+        image = images.thd_get(connection, order.image_id, order.viewer, lock=True)
+        order.check(image)
+        check_transition(image, SAVING)
+        if order.size is not None:
+            self._check_size(order.size)
+        room = quotas.thd_check_upload(connection, image, limits, order.size, order.viewer)
+        who = self._identity
+        lease = leases.thd_take(
+            connection,
+            image.id,
+            leases.UPLOAD,
+            who.node,
+            who.worker,
+            store_id,
+            # Limit or none: others may know of one.
+            bytes_reserved=order.size or 0,
+        )
+        if lease is None or not images.thd_set_status(connection, image.id, QUEUED, SAVING):
+            raise Conflict(f"Image {image.id} is being changed by another request.")
+        return _Begun(image, lease, limits, room)
+
+    async def _finish(
+        self,
+        begun: _Begun,
+        viewer: Viewer,
+        writer: IStoreWriter,
+        location: Location,
+        values: dict[str, Any],
+    ) -> None:
+        image, lease = begun.image, begun.lease
         try:
-            finished = await self._database.runInteraction(
-                _thd_finish, image.id, lease, location, values
-            )
+            await self._database.runInteraction(_thd_finish, begun, viewer, location, values)
+        except _LeaseLost:
+            # By now another upload may have stored data under the same URL.
+            await self._take_back(writer)
+            await self._database.runInteraction(leases.thd_end, lease)
+            raise _removed() from None
+        except LimitExceeded as error:
+            self._log.warn("Image {id}: refused when complete: {error}", id=image.id, error=error)
+            await self._take_back(writer)
+            await self._requeue(image, lease)
+            raise
         except Exception:
             # Whether the image is active is unknown when the connection broke in the commit, so
             # the data stays; recovery removes it should the image turn out to be saving.
             self._log.error("Image {id}: data stored, but not recorded", id=image.id)
             raise
-        if not finished:
-            # By now another upload may have stored data under the same URL.
-            await self._take_back(writer)
-            await self._database.runInteraction(leases.thd_end, lease)
-            raise _removed()
 
     def _check_size(self, size: int) -> None:
         if size > self._size_cap:
@@ -244,7 +280,9 @@ class Uploader:
                 await self._forget(store, url)
             return await store.open_writer(image.id, size)
 
-    async def _stream(self, source: ByteSource, pipeline: _Pipeline, size: int | None) -> None:
+    async def _stream(
+        self, source: ByteSource, pipeline: Pipeline, size: int | None, room: Room | None
+    ) -> None:
         offset = 0
         try:
             while (buffer := await source.next()) is not None:
@@ -253,6 +291,8 @@ class Uploader:
                     self._check_size(end)
                     if size is not None and end > size:
                         raise _wrong_size(size)
+                    if room is not None:
+                        room.check(end)
                 except GlanceError:
                     source.release(buffer)
                     raise
@@ -293,78 +333,26 @@ class Uploader:
             self._log.error("Could not remove data of a failed upload: {error}", error=error)
 
 
-class _Pipeline:
-    """Hash, inspect and write the buffers of one upload side by side.
-
-    The first failure stops the source, so that no more is taken in than can be used.
-    """
-
-    def __init__(
-        self,
-        source: ByteSource,
-        writer: IStoreWriter,
-        hashes: Hashes,
-        inspector: Inspector | None,
-        progress: _Progress,
-    ) -> None:
-        self._source = source
-        self._writer = writer
-        self._hashes = hashes
-        self._inspector = inspector
-        self._progress = progress
-        self._pending = 0
-        self._drained: Deferred[None] | None = None
-        self._error: Exception | None = None
-
-    def feed(self, offset: int, buffer: Buffer) -> None:
-        """Start work on the next buffer; it is released when the work is done."""
-        data = buffer.data
-        work = [*self._hashes.update(data), self._writer.write(offset, data)]
-        if self._inspector is not None:
-            work.append(self._inspector.feed(data))
-        self._pending += 1
-        DeferredList(work, consumeErrors=True).addCallback(self._done, buffer)
-
-    def _done(self, results: list[tuple[bool, Any]], buffer: Buffer) -> None:
-        self._progress.bytes_done += buffer.filled
-        self._source.release(buffer)
-        for succeeded, result in results:
-            if not succeeded and self._error is None:
-                self._error = result.value
-                self._source.fail(result.value)
-        self._pending -= 1
-        if not self._pending and self._drained is not None:
-            self._drained.callback(None)
-
-    async def drain(self) -> None:
-        """Wait until nothing reads a buffer any more."""
-        if self._pending:
-            self._drained = Deferred()
-            await self._drained
-
-    def check(self) -> None:
-        """Raise the first failure, if there was one."""
-        if self._error is not None:
-            raise self._error
-
-
 def _wrong_size(size: int) -> Invalid:
     return Invalid(f"The image data is not the declared {size} bytes long.")
 
 
 def _thd_finish(
     connection: Connection,
-    image_id: str,
-    lease: str,
+    begun: _Begun,
+    viewer: Viewer,
     location: Location,
     values: dict[str, Any],
-) -> bool:
-    if not leases.thd_end(connection, lease, leases.UPLOAD):
-        return False
-    if not images.thd_set_status(connection, image_id, SAVING, ACTIVE, values):
-        return False
-    images.thd_add_location(connection, image_id, location)
-    return True
+) -> None:
+    image = begun.image
+    if not images.thd_set_status(connection, image.id, SAVING, ACTIVE, values):
+        raise _LeaseLost
+    if begun.room is not None:
+        # Without a location yet, the image itself does not count.
+        quotas.thd_check_more(connection, image, begun.limits, values["size"], viewer)
+    if not leases.thd_end(connection, begun.lease, leases.UPLOAD):
+        raise _LeaseLost
+    images.thd_add_location(connection, image.id, location)
 
 
 def thd_requeue(connection: Connection, image_id: str, lease: str) -> bool:
@@ -372,6 +360,7 @@ def thd_requeue(connection: Connection, image_id: str, lease: str) -> bool:
 
     :returns: whether it was.
     """
+    images.thd_lock(connection, image_id)
     if not leases.thd_end(connection, lease):
         return False
     nothing = {"size": None, "virtual_size": None, "checksum": None}

@@ -59,6 +59,8 @@ class Server:
     """``glance-api`` with a state directory of its own.
 
     :param settings: options of ``[DEFAULT]``.
+    :param options: options of other groups, by group.
+    :param token: sent with every request, where callers are told apart.
     :param arguments: more of the command line.
     :param room: bytes of a small file system of its own that it keeps things in.
     :param own_group: make it the leader of a group of processes, as a shell does.
@@ -68,6 +70,8 @@ class Server:
         self,
         *,
         settings: Mapping[str, object] | None = None,
+        options: Mapping[str, Mapping[str, object]] | None = None,
+        token: str | None = None,
         arguments: tuple[str, ...] = (),
         room: int | None = None,
         own_group: bool = False,
@@ -76,6 +80,7 @@ class Server:
         self.state = self.home / "state"
         self.log = self.home / "log"
         self.port = 0
+        self.token = token
         self._arguments = arguments
         self._room = room
         self._own_group = own_group
@@ -89,7 +94,10 @@ class Server:
         # Nothing that whoever runs the tests has configured is found.
         self._env |= {"HOME": str(self.home), "XDG_STATE_HOME": str(self.home / "xdg")}
         self._env |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-        self._env |= {f"OS_DEFAULT__{key.upper()}": str(value) for key, value in values.items()}
+        for group, members in {"DEFAULT": values, **(options or {})}.items():
+            self._env |= {
+                f"OS_{group.upper()}__{key.upper()}": str(value) for key, value in members.items()
+            }
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Server:
@@ -272,6 +280,8 @@ class Server:
         :param body: bytes; an iterable of bytes, which goes chunked; or a value to send as JSON.
         """
         headers = dict(headers or {})
+        if self.token is not None:
+            headers.setdefault("X-Auth-Token", self.token)
         if isinstance(body, dict | list):
             body = json.dumps(body).encode()
             headers.setdefault("Content-Type", "application/json")

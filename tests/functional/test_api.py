@@ -69,6 +69,12 @@ class TestHealthcheck:
         assert page.headers["Content-Type"].startswith("text/html")
 
 
+class TestUsage:
+    def test_without_limits_of_projects(self, server: Server) -> None:
+        answer = server.request("GET", "/v2/info/usage")
+        assert (answer.status, answer.json) == (200, {"usage": {}})
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("accept", "form"),

@@ -1,17 +1,13 @@
 """The field's own clients, unchanged, from the package index: do they do their work with us?
 
-They live in a virtual environment of their own. ``GLANCE_CLIENTS_VENV`` names one that is there
-already; otherwise one is made once per machine. Where that is impossible the tests are skipped, or
-fail where ``CI`` or ``GLANCE_REQUIRE_SERVICES`` asks for them.
+They live in a virtual environment of their own (``tests/venvs.py``); ``GLANCE_CLIENTS_VENV`` names
+one that is there already.
 """
 
-import fcntl
 import json
 import os
 import shutil
 import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +15,10 @@ import pytest
 
 from tests.functional.server import Server
 from tests.functional.wire import MIB, data_of
+from tests.venvs import virtual_environment
 
 pytestmark = pytest.mark.clients
 
-PACKAGES = ["python-glanceclient", "python-openstackclient", "openstacksdk"]
 VIRTUAL_SIZE = 64 * MIB
 
 
@@ -58,37 +54,9 @@ class Clients:
         return ran.stdout
 
 
-def _make_venv() -> Path:
-    """Make the virtual environment, or take the one that an earlier run or a neighbour made."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    place = Path(tempfile.gettempdir()) / f"glance-test-clients-{os.getuid()}-{version}"
-    place.mkdir(mode=0o700, exist_ok=True)
-    if place.stat().st_uid != os.getuid():
-        raise OSError(f"{place} is somebody else's")
-    venv, done = place / "venv", place / "done"
-    with (place / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            shutil.rmtree(venv, ignore_errors=True)
-            pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", *PACKAGES]
-            for command in ([sys.executable, "-m", "venv", venv], pip):
-                subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
-            done.touch()
-    return venv
-
-
 @pytest.fixture(scope="session")
 def venv() -> Path:
-    given = os.environ.get("GLANCE_CLIENTS_VENV")
-    if given:
-        return Path(given)
-    try:
-        return _make_venv()
-    except (OSError, subprocess.SubprocessError) as error:
-        why = f"the clients cannot be installed: {error} {getattr(error, 'stderr', '')}"
-    if os.environ.get("CI") or os.environ.get("GLANCE_REQUIRE_SERVICES"):
-        pytest.fail(why)
-    pytest.skip(why)
+    return virtual_environment("clients")
 
 
 @pytest.fixture

@@ -1,89 +1,25 @@
-"""Private PostgreSQL and MariaDB servers for tests, and an empty database for each test.
-
-A server runs on a free loopback port with its data in a temporary directory. The processes of one
-test session (pytest-xdist starts several) share it: whoever comes first starts it, whoever is last
-to leave stops it and removes its data.
-"""
+"""Private PostgreSQL and MariaDB servers for tests, and an empty database for each test."""
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import pwd
 import shutil
 import signal
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import uuid4
 
-import pytest
+from tests.services.servers import Server, alive, free_port, missing
 
-START_TIMEOUT = 60.0
-
-
-def required() -> bool:
-    """Say whether a missing server is a failure rather than a reason to skip."""
-    return bool(os.environ.get("CI") or os.environ.get("GLANCE_REQUIRE_SERVICES"))
+__all__ = ["DatabaseServer", "MariaDB", "PostgreSQL", "Server", "alive", "free_port", "missing"]
 
 
-def missing(what: str, package: str) -> None:
-    """Skip the test loudly, or fail it where servers are required."""
-    text = f"{what} is not installed here: apt-get install {package}"
-    if required():
-        pytest.fail(text)
-    pytest.skip(text)
+class DatabaseServer(Server):
+    """A server that gives every test a database of its own."""
 
-
-def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def alive(pid: int) -> bool:
-    """Say whether a process exists and is no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (OSError, IndexError):
-        return False
-
-
-class Server:
-    """A database server of the test session.
-
-    :param directory: its own, the same in every process of the session; made and removed here.
-    """
-
-    name: ClassVar[str]
-    account: ClassVar[str]
     create_statement: ClassVar[str] = "CREATE DATABASE {}"
     drop_statement: ClassVar[str] = "DROP DATABASE {}"
-    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.data = directory / "data"
-        self.log = directory / "log"
-        self.port = 0
-
-    def binaries(self) -> None:
-        """Skip or fail when the server's programs are missing."""
-        raise NotImplementedError
-
-    def initialise(self) -> None:
-        """Make the data directory."""
-        raise NotImplementedError
-
-    def command(self) -> list[str]:
-        """Return the command line of the server."""
-        raise NotImplementedError
 
     def url(self, database: str) -> str:
         """Return the SQLAlchemy URL of a database."""
@@ -93,21 +29,12 @@ class Server:
         """Run one statement as administrator; raises until the server answers."""
         raise NotImplementedError
 
-    def enter(self) -> None:
-        """Use the session's server, starting it when nobody has."""
-        self.binaries()
-        with self._shared() as state:
-            if not alive(state.get("pid", -1)):
-                state.update(pid=self._start(), port=self.port, users=[])
-            self.port = state["port"]
-            state["users"] = [pid for pid in state["users"] if alive(pid)] + [os.getpid()]
-
-    def leave(self) -> None:
-        """Stop using the server; when nobody else does, stop it and remove its data."""
-        with self._shared() as state:
-            state["users"] = [pid for pid in state["users"] if alive(pid) and pid != os.getpid()]
-            if not state["users"]:
-                self._stop(state["pid"])
+    def answers(self) -> bool:
+        try:
+            self.execute("SELECT 1")
+        except Exception:
+            return False
+        return True
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -119,80 +46,8 @@ class Server:
         finally:
             self.execute(self.drop_statement.format(name))
 
-    def run(self, command: list[str]) -> None:
-        """Run a program to its end as the server's account."""
-        with self.log.open("ab") as log:
-            subprocess.run(command, check=True, stdout=log, stderr=log, **self._account())
 
-    @contextmanager
-    def _shared(self) -> Iterator[dict[str, Any]]:
-        """Lock the record of who uses the server; save it unless the server was removed."""
-        with self._locked():
-            record = self.directory / "state"
-            state = json.loads(record.read_text()) if record.exists() else {}
-            yield state
-            if self.directory.exists():
-                record.write_text(json.dumps(state))
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        path = self.directory / "lock"
-        while True:
-            self.directory.mkdir(mode=0o711, exist_ok=True)
-            with path.open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                # Whoever had it before may have removed the directory.
-                if path.exists() and path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
-                    yield
-                    return
-
-    def _account(self) -> dict[str, Any]:
-        """Return what makes a child run where, and as whom, a database server accepts to."""
-        common = {"cwd": "/", "stdin": subprocess.DEVNULL}
-        if os.geteuid() != 0:
-            return common
-        user = pwd.getpwnam(self.account)
-        return {**common, "user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-
-    def _start(self) -> int:
-        if not self.data.exists():
-            self.data.mkdir(mode=0o700)
-            if os.geteuid() == 0:
-                shutil.chown(self.data, self.account, self.account)
-            self.initialise()
-        self.port = free_port()
-        with self.log.open("ab") as log:
-            # Its own session: an interrupt of the tests must not stop it before they are done.
-            process = subprocess.Popen(
-                self.command(), stdout=log, stderr=log, start_new_session=True, **self._account()
-            )
-        self._wait(lambda: process.poll() is not None or self._answers(), "did not answer")
-        if process.poll() is not None:
-            pytest.fail(f"{self.name} ended at its start:\n{self.log.read_text()[-2000:]}")
-        return process.pid
-
-    def _stop(self, pid: int) -> None:
-        if alive(pid):
-            os.kill(pid, self.stop_signal)
-            self._wait(lambda: not alive(pid), "did not stop")
-        shutil.rmtree(self.directory)
-
-    def _answers(self) -> bool:
-        try:
-            self.execute("SELECT 1")
-        except Exception:
-            return False
-        return True
-
-    def _wait(self, condition: Any, complaint: str) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
-        while not condition():
-            if time.monotonic() > deadline:
-                pytest.fail(f"{self.name} {complaint}:\n{self.log.read_text()[-2000:]}")
-            time.sleep(0.05)
-
-
-class PostgreSQL(Server):
+class PostgreSQL(DatabaseServer):
     """PostgreSQL without durability."""
 
     name = "postgresql"
@@ -242,7 +97,7 @@ class PostgreSQL(Server):
             connection.execute(statement)
 
 
-class MariaDB(Server):
+class MariaDB(DatabaseServer):
     """MariaDB without durability."""
 
     name = "mariadb"

@@ -154,7 +154,8 @@ def test_old_rows_survive_step_by_step(engine: Engine) -> None:
     with pytest.raises(SchemaError, match="sync"):
         status.check_usable()
 
-    assert schema.thd_migrate(engine) == 4
+    # The visibility of each, and a tombstone for the one that is deleted.
+    assert schema.thd_migrate(engine) == 5
     assert schema.thd_migrate(engine) == 0
     assert not schema.thd_status(engine).needs_migrate
 
@@ -168,6 +169,7 @@ def test_old_rows_survive_step_by_step(engine: Engine) -> None:
         ("unshared", "private", 0),
     ]
     assert len(rows(engine, "SELECT * FROM image_members")) == 2
+    assert rows(engine, "SELECT id FROM image_tombstones") == [("unshared",)]
 
 
 def test_location_metadata_names_the_store_by_its_new_key(engine: Engine) -> None:

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 
 from glance.db import images
 from glance.db.columns import utcnow
-from glance.db.own_tables import transfer_leases
+from glance.db.own_tables import image_tombstones, quota_owners, transfer_leases
 from glance.db.tables import (
     image_locations,
     image_members,
@@ -26,7 +26,8 @@ from glance.domain.viewer import Viewer
 
 ADMIN = Viewer(is_admin=True)
 TABLES = (
-    transfer_leases, image_members, image_properties, image_tags, image_locations, images.images,
+    transfer_leases, quota_owners, image_tombstones, image_members, image_properties, image_tags,
+    image_locations, images.images,
 )  # fmt: skip
 
 #: Longer than any answer takes; only a deadlock waits for it.

@@ -111,6 +111,9 @@ def test_data_migrations_belong_to_revisions() -> None:
         (("2024_1_contract01",), (), []),
         (("2024_1_contract01",), ("1_0_expand01",), ["1_0_migrate01"]),
         (("2024_1_contract01",), ("1_0_contract01",), []),
+        (("2024_1_contract01",), ("1_0_expand02",), ["1_0_migrate01", "1_0_migrate02"]),
+        (("2024_1_contract01",), ("1_0_expand02", "1_0_contract01"), ["1_0_migrate02"]),
+        (("2024_1_contract01",), ("1_0_contract02",), []),
     ],
 )
 def test_due_data_migrations(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from glance.db.migrations.data import ocata_migrate01, train_migrate01
+from glance.db.migrations.data import ocata_migrate01, own_1_0_migrate02, train_migrate01
 from glance.db.revisions import CATALOGUE_CHAIN, OWN_CHAIN, Chain
 
 
@@ -55,6 +55,13 @@ DATA_MIGRATIONS = (
         "1_0_contract01",
         train_migrate01.thd_pending,
         train_migrate01.thd_migrate,
+    ),
+    DataMigration(
+        "1_0_migrate02",
+        OWN_CHAIN,
+        "1_0_contract02",
+        own_1_0_migrate02.thd_pending,
+        own_1_0_migrate02.thd_migrate,
     ),
 )
 """In the order in which they run."""

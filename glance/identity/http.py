@@ -1,0 +1,268 @@
+"""Asking other services over HTTP: with time limits, bounded answers, and repeated when that helps.
+
+Nothing is followed that an answer says: a redirect is an answer like any other, since what we send
+has secrets in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from OpenSSL import SSL
+from service_identity import VerificationError
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionDone,
+    ConnectionLost,
+    DNSLookupError,
+)
+from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import connectionDone as DONE
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.client import (
+    Agent,
+    HTTPConnectionPool,
+    RequestTransmissionFailed,
+    ResponseDone,
+    ResponseFailed,
+)
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+
+from glance.identity.timing import limited
+
+#: Seconds that one attempt may take where nothing else is configured.
+ATTEMPT_TIME = 10.0
+
+#: Seconds before the first repetition; it doubles with each.
+PAUSE = 0.25
+
+#: Most bytes of an answer.
+BODY_LIMIT = 8 * 1024 * 1024
+
+#: Most requests under way at once; others wait for their turn.
+MOST_AT_ONCE = 64
+
+#: Idle connections kept open to one host.
+KEPT_CONNECTIONS = 8
+
+_log = Logger()
+
+
+class CallFailed(Exception):
+    """A service did not answer, or not as it should; the text is for the log."""
+
+
+class _TooLong(Exception):
+    """An answer is longer than any should be."""
+
+
+#: What may go wrong between us and a service.
+_TROUBLE = (
+    ConnectError,
+    ConnectionDone,
+    ConnectionLost,
+    DNSLookupError,
+    OSError,
+    RequestTransmissionFailed,
+    ResponseFailed,
+    SSL.Error,
+    TimeoutError,
+    VerificationError,
+    _TooLong,
+)
+
+
+#: Whose text says it all.
+_SELF_EXPLAINING = (ConnectError, ConnectionDone, ConnectionLost, DNSLookupError, _TooLong)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer of a service."""
+
+    status: int
+    headers: Headers = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def header(self, name: str) -> str | None:
+        """Return a header's value."""
+        values = self.headers.getRawHeaders(name)
+        return values[-1] if values else None
+
+    def json(self) -> Any:
+        """Return the body as a JSON value.
+
+        :raises CallFailed: it is none.
+        """
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            raise CallFailed(f"the answer ({self.status}) is not in JSON") from None
+
+
+def make_treq(reactor: Any, tls: Any, attempt_time: float) -> tuple[HTTPClient, HTTPConnectionPool]:
+    """Make a client that keeps connections open, and the pool that holds them.
+
+    :param tls: an ``IPolicyForHTTPS``.
+    """
+    pool = HTTPConnectionPool(reactor, persistent=True)
+    pool.maxPersistentPerHost = KEPT_CONNECTIONS
+    if (factory := getattr(pool, "_factory", None)) is not None:
+        # Or each connection would log its beginning and its end.
+        vars(pool)["_factory"] = type("_QuietFactory", (factory,), {"noisy": False})
+    agent = Agent(reactor, contextFactory=tls, connectTimeout=attempt_time, pool=pool)
+    return HTTPClient(agent), pool
+
+
+class HttpCaller:
+    """Asks.
+
+    :param reactor: the reactor; only its clock is used here.
+    :param treq: a treq client.
+    :param attempt_time: seconds that one attempt may take, from connecting to the last byte.
+    :param retries: how often a request that failed is repeated.
+    """
+
+    def __init__(
+        self, reactor: Any, treq: Any, *, attempt_time: float = ATTEMPT_TIME, retries: int = 3
+    ) -> None:
+        self._reactor = reactor
+        self._treq = treq
+        self._attempt_time = attempt_time
+        self._retries = retries
+        self._turns = DeferredSemaphore(MOST_AT_ONCE)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        json: Any = None,
+        repeat: bool = True,
+    ) -> Answer:
+        """Make a request, and repeat it while the connection or the service fails.
+
+        :param json: the body.
+        :param repeat: whether doing it twice does no harm.
+        :raises CallFailed: there was no answer, or only ones of 500 and above.
+        """
+        pause = PAUSE
+        for attempt in range(self._retries + 1 if repeat else 1):
+            if attempt:
+                await deferLater(self._reactor, pause)
+                pause *= 2
+            try:
+                answer = await self._take_turn(method, url, headers, params, json)
+            except _TROUBLE as error:
+                trouble = describe(error)
+            else:
+                if answer.status < 500:
+                    return answer
+                trouble = f"it answered {answer.status}"
+            _log.debug("{method} {url}: {trouble}", method=method, url=url, trouble=trouble)
+        raise CallFailed(f"{method} {url}: {trouble}")
+
+    async def _take_turn(self, *request: Any) -> Answer:
+        await self._turns.acquire()
+        try:
+            attempt = Deferred.fromCoroutine(self._attempt(*request))
+            return await limited(attempt, self._attempt_time, self._reactor)
+        finally:
+            self._turns.release()
+
+    async def _attempt(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        params: Mapping[str, str] | None,
+        json: Any,
+    ) -> Answer:
+        sent = Headers({"Accept": ["application/json"], "User-Agent": ["glance"]})
+        for name, value in (headers or {}).items():
+            sent.setRawHeaders(name, [value])
+        body = None
+        if json is not None:
+            sent.setRawHeaders("Content-Type", ["application/json"])
+            body = orjson.dumps(json)
+        response = await self._treq.request(
+            method,
+            url,
+            headers=sent,
+            params=dict(params or {}),
+            data=body,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self._reactor,
+        )
+        return Answer(response.code, response.headers, await read_body(response))
+
+
+def read_body(response: Any, limit: int = BODY_LIMIT) -> Deferred[bytes]:
+    """Read an answer's body.
+
+    Cancelling closes the connection.
+
+    :raises _TooLong: it is longer than the limit; the rest is not read.
+    """
+    reader = _Body(limit)
+    response.deliverBody(reader)
+    return reader.done
+
+
+class _Body(Protocol):
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._length = 0
+        self.done: Deferred[bytes] = Deferred(lambda _: self._close())
+
+    def dataReceived(self, data: bytes) -> None:
+        self._length += len(data)
+        if self._length <= self._limit:
+            self._pieces.append(data)
+        elif not self.done.called:
+            self._close()
+            self.done.errback(_TooLong(f"its answer is longer than {self._limit} bytes"))
+
+    def connectionLost(self, reason: Failure = DONE) -> None:
+        if self.done.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.done.callback(b"".join(self._pieces))
+        else:
+            self.done.errback(reason)
+
+    def _close(self) -> None:
+        # Which of them there is depends on how the body is coded.
+        transport: Any = self.transport
+        close = getattr(transport, "abortConnection", None) or transport.loseConnection
+        close()
+
+
+def describe(error: BaseException) -> str:
+    """Say in a line what went wrong between us and a service."""
+    reasons = getattr(error, "reasons", None)
+    if reasons:
+        return describe(reasons[0].value)
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
+    if isinstance(error, SSL.Error):
+        texts = [str(part[-1]) for part in error.args[0]] if error.args and error.args[0] else []
+        return f"TLS failed ({', '.join(texts) or 'the connection was cut'})"
+    if isinstance(error, VerificationError):
+        return "TLS failed (the certificate is not for this host)"
+    text = str(error).strip().rstrip(".")
+    if text and isinstance(error, _SELF_EXPLAINING):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

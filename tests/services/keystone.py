@@ -1,0 +1,89 @@
+"""A private Keystone for tests: the real one, in a process and virtual environment of its own.
+
+It keeps its data in SQLite and is ready within a few seconds. ``keystone.identity`` is its API as
+its first administrator sees it. What tests do there is seen by other tests: they make users and
+projects of their own, and endpoints in regions of their own.
+"""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from tests.services.identity import Identity, Login
+from tests.services.servers import Server
+from tests.venvs import virtual_environment
+
+PROGRAM = Path(__file__).with_name("keystone_program.py")
+ADMIN = "admin"
+REGION = "RegionOne"
+
+
+class Keystone(Server):
+    """Keystone over SQLite with fernet tokens and one administrator."""
+
+    name = "keystone"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._template = directory / "template"
+
+    @property
+    def url(self) -> str:
+        """The address without version, as ``auth_url`` and ``www_authenticate_uri`` want it."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @cached_property
+    def identity(self) -> Identity:
+        """The API, as the administrator uses it."""
+        return Identity(self.port, Login(ADMIN, ADMIN, project=ADMIN))
+
+    def requests(self, target: str = "") -> list[str]:
+        """Return the requests that were answered, oldest first: method, path and status.
+
+        :param target: method and path, or the beginning of that.
+        """
+        lines = (self.data / "requests").read_text().splitlines()
+        return [line for line in lines if line.startswith(target)]
+
+    def binaries(self) -> None:
+        self.venv = virtual_environment("keystone")
+
+    def command(self) -> list[str]:
+        python = str(self.venv / "bin" / "python")
+        # -P: what stands beside the program is not Keystone's.
+        return [python, "-P", str(PROGRAM), str(self.data), str(self.port), ADMIN]
+
+    def answers(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/v3")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def started(self, first: bool) -> None:
+        if not first:
+            return
+        if not self._template.exists():
+            # What two tests might otherwise make at once.
+            self.identity.project("service")
+            self.identity.offer("identity")
+            self.identity.offer("image")
+            # Nobody else knows it yet, so its database is at rest.
+            shutil.copytree(self.data, self._template)
+        self.identity.endpoint("identity", f"{self.url}/v3", REGION)
+
+    def initialise(self) -> None:
+        if self._template.exists():
+            shutil.copytree(self._template, self.data, dirs_exist_ok=True)
+
+    def _twin(self, directory: Path) -> Self:
+        twin = super()._twin(directory)
+        twin._template = self._template
+        return twin
