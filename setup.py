@@ -47,6 +47,8 @@ setup(
             "glance-api = glance.cmd.api:main",
             "glance-manage = glance.cmd.manage:main",
         ],
+        # For the tools of oslo.policy, such as oslopolicy-sample-generator.
+        "oslo.policy.policies": ["glance = glance.identity.rules:list_rules"],
     },
     classifiers=[
         "Framework :: Twisted",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from bench import fill, options, run
 from bench.fill import FillError
+from bench.identity import IdentityError
 from bench.wire import WireError
 
 
@@ -15,7 +16,7 @@ def main(argv: Sequence[str]) -> int:
     args = options.parse(argv)
     try:
         return run.run(args)
-    except (ValueError, WireError, FillError) as e:
+    except (ValueError, IdentityError, WireError, FillError) as e:
         print(f"bench: {e}", file=sys.stderr)
         return 2
 

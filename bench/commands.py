@@ -11,14 +11,10 @@ from typing import IO
 
 from bench.processes import Tree
 from bench.stats import Figures
-from bench.wire import IDENTITY, WireError, read_head
+from bench.wire import WireError, read_head
 
 _PATIENCE = 120  # seconds a service may take to its first answer
-_PROBE = (
-    b"GET /v2/schemas/image HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-    + IDENTITY
-    + b"\r\n"
-)
+_PROBE = b"GET /v2/schemas/image HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 
 
 def free_port() -> int:
@@ -45,19 +41,20 @@ def _tail(errors: IO[bytes]) -> str:
     return " ".join(errors.read().decode(errors="replace").split())[-120:]
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, headers: bytes) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
-            sock.sendall(_PROBE)
+            sock.sendall(_PROBE + headers + b"\r\n")
             return read_head(sock).status == 200
     except (OSError, WireError):
         return False
 
 
-def start_up(command: str, settle: float = 1.5) -> Figures:
+def start_up(command: str, headers: bytes, settle: float = 1.5) -> Figures:
     """Run a foreground command and time it to its first 200; then read its idle memory.
 
     :param command: with ``{port}`` for the port to listen on, and ``{dir}`` for an empty folder.
+    :param headers: that tell who asks.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, tempfile.TemporaryFile() as errors:
@@ -70,7 +67,7 @@ def start_up(command: str, settle: float = 1.5) -> Figures:
             start_new_session=True,
         )
         try:
-            while not _answers(port):
+            while not _answers(port, headers):
                 ended = process.poll() is not None
                 if ended or time.perf_counter() - began > _PATIENCE:
                     tail = _tail(errors)

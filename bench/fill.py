@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from bench.catalogue import PROPERTIES, TAGS
+from bench.identity import PROJECT
 from bench.report import say
-from bench.wire import PROJECT
 
 _PREFIX = "bench-fill-"
 _BATCH = 500

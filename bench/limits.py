@@ -18,6 +18,7 @@ from types import TracebackType
 
 from bench.commands import free_port, stop
 from bench.data import CONNECTIONS, RANGES, Sizes, size_label, small_ranges
+from bench.identity import Believed
 from bench.load import drive
 from bench.report import MACHINE, Report
 from bench.stats import Figures, Spec, turned
@@ -93,7 +94,7 @@ class Limits:
         if os.getuid() == 0:  # the worker would become "nobody" and could not read the source
             command += ["-g", "user root;"]
         if self._start(command, port):
-            self._targets["nginx"] = Target(Spec("nginx", "127.0.0.1", port))
+            self._targets["nginx"] = Target(Spec("nginx", "127.0.0.1", port), Believed())
         else:
             self.report.note("nginx did not start: its limits were left out")
 
@@ -104,7 +105,7 @@ class Limits:
             self.report.note(f"{self.python} has no Twisted and Klein (--python): left out")
             return
         for offset, name in enumerate(_SITES):
-            self._targets[name] = Target(Spec(name, "127.0.0.1", port + offset))
+            self._targets[name] = Target(Spec(name, "127.0.0.1", port + offset), Believed())
 
     def metadata(self, turn: int, concurrencies: Sequence[int], seconds: float) -> None:
         """Measure one round of the least a server does for a JSON answer."""

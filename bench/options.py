@@ -45,6 +45,11 @@ def parser() -> argparse.ArgumentParser:
     add = out.add_argument
     add("targets", nargs="*", metavar="NAME=http://127.0.0.1:PORT")
     add("--cases", default="metadata,walk,data,memory", help="which of %(default)s")
+    add(
+        "--keystone",
+        metavar="http://127.0.0.1:PORT",
+        help="sign in there as OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME, and send the token",
+    )
     add("--limits", action="store_true", help="measure what the machine can do, in between")
     add("--rounds", type=_rounds, default=3)
     add("--seconds", type=_positive, default=3, help="length of each metadata cell")

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 
@@ -9,17 +10,19 @@ from bench import data, metadata
 from bench.catalogue import SEEDS, Catalogue, clean, seed, survey
 from bench.commands import one_shot, start_up
 from bench.fill import empty, fill
+from bench.identity import Believed, Identity, SignedIn
 from bench.limits import Limits
 from bench.report import Report, say
 from bench.stats import pair, parse_targets, turned
 from bench.wire import Target, WireError
 
 
-def _targets(args: argparse.Namespace) -> list[Target]:
+def _targets(args: argparse.Namespace, identity: Identity) -> list[Target]:
     pids: dict[str, list[int]] = {}
     for name, pid in map(pair, args.also):
         pids.setdefault(name, []).append(int(pid))
-    return [Target(spec, pids.get(spec.name, ())) for spec in parse_targets(args.targets)]
+    specs = parse_targets(args.targets)
+    return [Target(spec, identity, pids.get(spec.name, ())) for spec in specs]
 
 
 def _commands(args: argparse.Namespace) -> list[tuple[str, str, str]]:
@@ -38,10 +41,14 @@ class Run:
         """Find the targets and read the rest of the command line.
 
         :raises ValueError: when an argument is malformed.
+        :raises IdentityError: when Keystone refuses, or is not there.
         :raises WireError: when a target is not there.
         """
         self.args = args
-        self.targets = _targets(args)
+        self.identity: Identity = Believed()
+        if args.keystone:
+            self.identity = SignedIn(args.keystone, os.environ)
+        self.targets = _targets(args, self.identity)
         self.databases = dict(map(pair, args.database))
         self.startups = [pair(text) for text in args.startup]
         self.commands = _commands(args)
@@ -111,6 +118,7 @@ class Run:
         if "metadata" in cases:
             metadata.warm_up(self.targets, catalogues)
         for turn in range(args.rounds):
+            self.identity.refresh()
             if "metadata" in cases:
                 metadata.measure(
                     self.targets,
@@ -130,14 +138,16 @@ class Run:
     def _data(self, sizes: data.Sizes) -> None:
         with data.Downloads(self.targets, sizes.large) as images:
             for turn in range(self.args.rounds):
+                self.identity.refresh()
                 data.measure(self.targets, images, sizes, turn, self.report.record)
                 if self.limits:
                     self.limits.data(turn)
 
     def _run_commands(self) -> None:
         for turn in range(self.args.rounds):
+            self.identity.refresh()
             for name, command in turned(self.startups, turn):
-                self.report.record("start-up", name, start_up(command))
+                self.report.record("start-up", name, start_up(command, self.identity.headers))
             for name, label, command in turned(self.commands, turn):
                 self.report.record(f"$ {label}", name, one_shot(command))
 
@@ -152,6 +162,7 @@ class Run:
 #: What of the command line goes into the JSON; database URLs and commands may hold secrets.
 _TOLD: Sequence[str] = (
     "cases",
+    "keystone",
     "limits",
     "rounds",
     "seconds",
@@ -167,6 +178,7 @@ def run(args: argparse.Namespace) -> int:
     """Do a run and report it; return the exit status.
 
     :raises ValueError: when an argument is malformed.
+    :raises IdentityError: when Keystone refuses, or is not there.
     :raises WireError: when a target is not there or cannot be prepared.
     """
     this = Run(args)

@@ -10,15 +10,10 @@ import struct
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
+from bench.identity import Identity
 from bench.processes import Tree, listeners
 from bench.stats import Spec
 
-#: What the identity middleware in front of a service would have sent.
-PROJECT = "bench"
-IDENTITY = (
-    b"X-Identity-Status: Confirmed\r\nX-User-Id: bench\r\nX-Project-Id: bench\r\n"
-    b"X-Tenant-Id: bench\r\nX-Roles: admin,member,reader\r\n"
-)
 JSON = b"application/json"
 
 
@@ -37,12 +32,14 @@ class Head(NamedTuple):
 class Target:
     """One service under measurement: where it is, and which processes it is made of."""
 
-    def __init__(self, spec: Spec, database_pids: Iterable[int] = ()) -> None:
+    def __init__(self, spec: Spec, identity: Identity, database_pids: Iterable[int] = ()) -> None:
         """Find the service.
 
+        :param identity: who makes the requests.
         :raises WireError: when nothing listens there.
         """
         self.name, self.host, self.port = spec
+        self.identity = identity
         self.tree = Tree(listeners(self.port))
         if not self.tree.roots:
             raise WireError(f"{self.name}: nothing listens on port {self.port}")
@@ -61,7 +58,7 @@ class Target:
         out = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n".encode()
         if length is not None:
             headers += b"Content-Length: %d\r\n" % length
-        return out + IDENTITY + headers + b"\r\n"
+        return out + self.identity.headers + headers + b"\r\n"
 
     def request(self, method: str, path: str, body: Any = None, kind: bytes = JSON) -> bytes:
         """Return the bytes of a whole request, the body as JSON."""

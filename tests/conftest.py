@@ -1,7 +1,19 @@
 """What all tests share."""
 
+from __future__ import annotations
+
+import pytest
 from hypothesis import settings
 
 # A busy machine must not fail a test: time decides nothing.
 settings.register_profile("glance", deadline=None)
 settings.load_profile("glance")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have to say (``record_property("said", …)``) though they pass."""
+    for status in ("passed", "failed"):
+        for report in terminalreporter.getreports(status):
+            for name, value in report.user_properties:
+                if name == "said" and report.when == "call":
+                    terminalreporter.write_line(f"{report.nodeid}: {value}")

@@ -21,14 +21,28 @@ class ActionsResource:
         self._database = database
         self._policy = policy
 
-    @route("POST", "/images/<image_id>/actions/deactivate", no_body=True)
+    @route(
+        "POST",
+        "/images/<image_id>/actions/deactivate",
+        no_body=True,
+        policies=("deactivate",),
+        success=(204,),
+        errors=(404,),
+    )
     async def deactivate(
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply:
         """Withhold an image's data from all but administrators."""
         return await self._move(context, image_id, "deactivate", ACTIVE, DEACTIVATED)
 
-    @route("POST", "/images/<image_id>/actions/reactivate", no_body=True)
+    @route(
+        "POST",
+        "/images/<image_id>/actions/reactivate",
+        no_body=True,
+        policies=("reactivate",),
+        success=(204,),
+        errors=(404,),
+    )
     async def reactivate(
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply:

@@ -12,11 +12,22 @@ Like ``glance.api.streaming``, this relies on parts of Twisted that are not publ
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from twisted.web.http import _ChunkedTransferDecoder, maxChunkSizeLineLength
+from twisted.web.http import (
+    _ChunkedTransferDecoder,
+    _MalformedChunkedDataError,
+    maxChunkSizeLineLength,
+)
 
 #: Pieces of data below this many bytes are gathered instead of handed on one by one.
 SMALL = 4096
+
+#: Bytes of trailers that are taken.
+MAX_TRAILERS = 16 * 1024
+
+#: Bytes of chunk extensions that are taken beyond as many as there are bytes of data.
+MAX_EXTENSIONS = 64 * 1024
 
 #: A size line as nearly all are: no extension, not the last, and for sure right.
 _PLAIN_SIZE = re.compile(rb"(?!0+\r)([0-9A-Fa-f]{1,8})\r\n")
@@ -29,6 +40,13 @@ class ChunkedDecoder(_ChunkedTransferDecoder):
     """
 
     pieces = 0
+    _spared = MAX_EXTENSIONS
+
+    def __init__(
+        self, dataCallback: Callable[[bytes], None], finishCallback: Callable[[bytes], None]
+    ) -> None:
+        super().__init__(dataCallback, finishCallback)
+        self._maxTrailerHeadersSize = MAX_TRAILERS
 
     def dataReceived(self, data: bytes) -> None:
         """Take in data from the connection.
@@ -94,3 +112,14 @@ class ChunkedDecoder(_ChunkedTransferDecoder):
         self._buffer += data[start:stop]
         getattr(self, f"_dataReceived_{self.state}")()
         return stop
+
+    def _dataReceived_CHUNK_LENGTH(self) -> bool:
+        """Read a size line, but not endless ones around next to no data."""
+        before = len(self._buffer)
+        if not super()._dataReceived_CHUNK_LENGTH():
+            return False
+        self._spared += self.length - (before - len(self._buffer))
+        if self._spared < 0:
+            raise _MalformedChunkedDataError("There is more of extensions than of data.")
+        self._spared = min(self._spared, MAX_EXTENSIONS)
+        return True

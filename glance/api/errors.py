@@ -33,6 +33,7 @@ STATUS: tuple[tuple[type[domain.GlanceError], int], ...] = (
     (domain.Unavailable, 503),
     (stores.WriteDenied, 503),
     (stores.StoreTimeout, 503),
+    (stores.RemoteUnavailable, 503),
 )
 
 #: Seconds after which a client may try again when a part of the service does not answer.

@@ -5,14 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from glance.api.routing import NO_CONTENT, Reply, media_type, route
+from glance.api.routing import NO_CONTENT, Reply, media_type, query_pairs, route
 from glance.api.sending import send
 from glance.api.streaming import StreamingRequest
 from glance.db import images
 from glance.db.txdbapi import Database
 from glance.domain.errors import Forbidden, Invalid, UnsupportedContent
-from glance.domain.image import DEACTIVATED, Image, Location
+from glance.domain.image import DEACTIVATED, Image
 from glance.domain.ranges import ByteRange, parse_range
+from glance.domain.text import shorten
 from glance.identity.context import RequestContext
 from glance.identity.policy import IPolicy
 from glance.stores.errors import DataNotFound, StoreError, UnknownStore
@@ -46,7 +47,15 @@ class ImageDataResource:
         self._reactor = reactor
         self._stall_time = stall_time
 
-    @route("PUT", "/images/<image_id>/file")
+    @route(
+        "PUT",
+        "/images/<image_id>/file",
+        policies=("upload_image",),
+        success=(204,),
+        errors=(404, 409, 410, 411, 413, 415),
+        request="data",
+        parameters=("X-Image-Meta-Store", "X-OpenStack-Image-Size"),
+    )
     async def upload(
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply:
@@ -60,26 +69,51 @@ class ImageDataResource:
         await detached(self._uploader.upload(order, request.streaming_body(), store))
         return NO_CONTENT
 
-    @route("GET", "/images/<image_id>/file", no_body=True)
+    @route(
+        "GET",
+        "/images/<image_id>/file",
+        no_body=True,
+        policies=(
+            "download_image",
+            "download_from_store",
+        ),
+        success=(200, 204, 206, 304),
+        errors=(403, 404, 416),
+        reply="data",
+        parameters=("prefer", "Range", "Content-Range", "If-None-Match", "If-Range"),
+    )
     async def download(
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply | None:
         """Send an image's data, whole or a range of it."""
+        preferred = self._preferred(request)
         image = await self._get(context, image_id)
-        found = await self._open(image)
+        if preferred:
+            self._policy.check(context, "download_from_store", image)
+        found = await self._open(image, preferred)
         if found is None:
             return NO_CONTENT
+        reader, size = found
         try:
-            wanted = _set_head(request, image, found.size)
+            wanted = _set_head(request, image, size)
             if wanted is None:
                 return Reply(304, content_type=None)
             first, length = wanted
-            await send(request, found, first, length, self._reactor, self._stall_time)
+            await send(request, reader, first, length, self._reactor, self._stall_time)
         finally:
-            found.close()
+            reader.close()
         return None
 
-    @route("HEAD", "/images/<image_id>/file", no_body=True)
+    @route(
+        "HEAD",
+        "/images/<image_id>/file",
+        no_body=True,
+        policies=("download_image",),
+        success=(200, 204, 304),
+        errors=(403, 404),
+        reply="data",
+        parameters=("If-None-Match",),
+    )
     async def examine(
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply | None:
@@ -99,15 +133,33 @@ class ImageDataResource:
             raise Forbidden(f"Image {image_id} is deactivated; its data cannot be downloaded.")
         return image
 
-    async def _open(self, image: Image) -> IStoreReader | None:
-        """Open the first copy that can be read and is whole; ``None`` when there is no data."""
+    def _preferred(self, request: StreamingRequest) -> list[str]:
+        """Return the stores that the client wants to be tried first, in its order."""
+        if not request.args or b"prefer" not in request.args:
+            return []
+        wanted = [value for name, value in query_pairs(request) if name == "prefer"]
+        if not self._stores.multiple:
+            raise Invalid("prefer names stores, and this service has only one.")
+        names = [name.strip() for text in wanted for name in text.split(",") if name.strip()]
+        known = {store.store_id for store in self._stores.listed()}
+        for name in names:
+            if name not in known:
+                raise Invalid(f"prefer names the store {shorten(name)}, which there is not.")
+        return names
+
+    async def _open(self, image: Image, preferred: list[str]) -> tuple[IStoreReader, int] | None:
+        """Open the first copy that can be read and is whole; ``None`` when there is no data.
+
+        :returns: the copy and its length.
+        """
         error: StoreError | None = None
-        for location in self._by_preference(image):
+        for location in self._stores.by_preference(image.locations, preferred):
             try:
                 store = self._stores.for_url(location.url, location.store_id)
                 reader: IStoreReader = await store.open_reader(location.url)
-                if image.size is None or reader.size == image.size:
-                    return reader
+                size = _agreed(image.size, reader.size)
+                if size is not None:
+                    return reader, size
                 reader.close()
                 error = StoreError("The stored data has another length than the image.")
             except (StoreError, UnknownStore) as failed:
@@ -116,11 +168,11 @@ class ImageDataResource:
             return None
         raise error
 
-    def _by_preference(self, image: Image) -> list[Location]:
-        if len(image.locations) < 2:
-            return image.locations
-        weights = {store.store_id: store.weight for store in self._stores.all()}
-        return sorted(image.locations, key=lambda loc: -weights.get(loc.store_id or "", 0))
+
+def _agreed(size: int | None, other: int | None) -> int | None:
+    """Return the length of data that the record and the store agree on, if either knows it."""
+    known = {size, other} - {None}
+    return known.pop() if len(known) == 1 else None
 
 
 def _check_octet_stream(request: StreamingRequest) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
 from glance.api.links import absolute
+from glance.api.parameters import LIST_PARAMETERS
 from glance.api.routing import (
     NO_CONTENT,
     Reply,
@@ -29,16 +32,20 @@ from glance.domain.errors import (
     NotFound,
     UnsupportedContent,
 )
-from glance.domain.image import COMMUNITY, PUBLIC, Image
+from glance.domain.image import Image
 from glance.domain.listing import page_links, parse_list_query
+from glance.domain.location_changes import NewPlaces
+from glance.domain.protection import Guard
 from glance.domain.quotas import OwnerLimits, Quotas
 from glance.domain.rendering import render_image, render_page
 from glance.domain.schemas import parse_create
 from glance.domain.text import check_storable
 from glance.identity.context import RequestContext
 from glance.identity.limits import IOwnerLimits, under_limits
-from glance.identity.policy import IPolicy
+from glance.identity.policy import VISIBILITY_RULES, IPolicy
+from glance.stores.registry import Stores
 from glance.transfers.detached import detached
+from glance.transfers.locations import Leaving, LocationKeeper
 from glance.transfers.removal import Remover
 
 _PARSE_PATCH = {patch.MEDIA_TYPE_V21: patch.parse_v21, patch.MEDIA_TYPE_V20: patch.parse_v20}
@@ -55,27 +62,55 @@ class ImagesResource:
         self,
         database: Database,
         policy: IPolicy,
+        stores: Stores,
         remover: Remover,
+        keeper: LocationKeeper,
         settings: ApiSettings,
         limits: IOwnerLimits,
     ) -> None:
         self._database = database
         self._policy = policy
+        self._stores = stores
         self._remover = remover
+        self._keeper = keeper
         self._settings = settings
         self._limits = limits
 
-    def _render(self, image: Image, context: RequestContext) -> dict[str, Any]:
-        settings = self._settings
+    def _guard(self, context: RequestContext) -> Guard | None:
+        """Return what the caller may do to custom properties, where any are protected."""
+        protection = self._settings.protection
+        if protection is None:
+            return None
+        identity = context.identity
+        roles = identity.roles | identity.service_roles
+        return protection.guard(roles, partial(self._policy.holds, context))
+
+    def _render(
+        self,
+        image: Image,
+        request: StreamingRequest,
+        context: RequestContext,
+        guard: Guard | None,
+    ) -> dict[str, Any]:
+        exposure = request.site.exposure
+        image.locations = self._stores.by_preference(image.locations)
         return render_image(
             image,
-            show_direct_url=settings.show_image_direct_url,
-            show_multiple_locations=settings.show_multiple_locations,
-            stores_enabled=settings.stores_enabled,
+            show_direct_url=exposure.direct_url,
+            show_multiple_locations=exposure.locations,
+            stores_enabled=self._settings.stores_enabled,
             is_admin=context.is_admin,
+            guard=guard,
         )
 
-    @route("GET", "/images")
+    @route(
+        "GET",
+        "/images",
+        policies=("get_images", "get_image"),
+        errors=(403,),
+        reply="images",
+        parameters=LIST_PARAMETERS,
+    )
     async def list(self, request: StreamingRequest, context: RequestContext) -> Reply:
         """List images, a page at a time."""
         pairs = query_pairs(request)
@@ -85,25 +120,39 @@ class ImagesResource:
             limit_max=self._settings.api_limit_max,
         )
         self._policy.check(context, "get_images")
-        page = await self._database.runReading(thd_list, query, context.viewer)
+        guard = self._guard(context)
+        page: list[Image] = []
+        # What the caller may not read must not be told by what is found either.
+        if guard is None or all(guard.can("read", name) for name in query.properties):
+            page = await self._database.runReading(thd_list, query, context.viewer)
         full = bool(page) and len(page) == query.limit
+        # Of the page as it was read: what the policy hides has its place in the order all the same.
         first, following = page_links(pairs, page[-1].id if full else None)
-        shown = [self._render(image, context) for image in page]
+        visible = self._policy.visible(context, page)
+        shown = [self._render(image, request, context, guard) for image in visible]
         return json_reply(render_page(shown, first, following))
 
-    @route("POST", "/images")
+    @route(
+        "POST",
+        "/images",
+        policies=("add_image", "publicize_image", "communitize_image"),
+        success=(201,),
+        errors=(409, 413),
+        request="new_image",
+        reply="image",
+    )
     async def create(self, request: StreamingRequest, context: RequestContext) -> Reply:
         """Create an image without data."""
         body = read_json(request)
-        self._policy.check(context, "add_image")
+        guard = self._guard(context)
         image = parse_create(
             body,
             default_owner=context.project_id,
-            is_admin=context.is_admin,
             validator=self._settings.validator,
             quotas=self._settings.quotas,
+            guard=guard,
         )
-        self._check_visibility(context, image)
+        self._policy.check_create(context, image)
         chosen = body.get("id") is not None
         image = await under_limits(
             self._limits,
@@ -111,18 +160,46 @@ class ImagesResource:
             lambda limits: self._database.runInteraction(_thd_create, image, chosen, limits),
         )
         location = absolute(request, self._settings.public_endpoint, f"/v2/images/{image.id}")
-        return json_reply(self._render(image, context), 201, ("Location", location))
+        headers = [("Location", location)]
+        if self._settings.import_methods:
+            headers.append(
+                ("OpenStack-image-import-methods", ",".join(self._settings.import_methods))
+            )
+        if self._settings.stores_enabled:
+            ids = ",".join(store.store_id for store in self._stores.listed())
+            headers.append(("OpenStack-image-store-ids", ids))
+        return json_reply(self._render(image, request, context, guard), 201, *headers)
 
-    @route("GET", "/images/<image_id>", no_body=True)
+    @route(
+        "GET",
+        "/images/<image_id>",
+        no_body=True,
+        policies=("get_image",),
+        errors=(404,),
+        reply="image",
+    )
     async def show(
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply:
         """Show one image."""
         image = await self._database.runReading(images.thd_get, image_id, context.viewer)
         self._policy.check(context, "get_image", image)
-        return json_reply(self._render(image, context))
+        return json_reply(self._render(image, request, context, self._guard(context)))
 
-    @route("PATCH", "/images/<image_id>")
+    @route(
+        "PATCH",
+        "/images/<image_id>",
+        policies=(
+            "modify_image",
+            "publicize_image",
+            "communitize_image",
+            "set_image_location",
+            "delete_image_location",
+        ),
+        errors=(404, 409, 413, 415),
+        request="image_patch",
+        reply="image",
+    )
     async def update(
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply:
@@ -133,26 +210,87 @@ class ImagesResource:
             request.setHeader("Accept-Patch", accepted)
             raise UnsupportedPatch(f"The media type of a PATCH is one of {accepted}.")
         operations = _PARSE_PATCH[form](read_json(request))
+        guard = self._guard(context)
+        places: NewPlaces | None = None
+        owner: str | None = None
+        if request.site.exposure.locations:
+            places, owner = await self._look_at_places(context, image_id, operations)
+        rules = _location_rules(operations)
 
-        def thd_change(connection: Connection) -> Image:
+        def thd_change(
+            connection: Connection, limits: OwnerLimits | None = None
+        ) -> tuple[Image, Leaving | None]:
             before = images.thd_get(connection, image_id, context.viewer, lock=True)
+            if not self._policy.permits(context, "get_image", before):
+                # Before any other refusal could tell that the image is there.
+                self._policy.check(context, "modify_image", before)
+            before.locations = self._stores.by_preference(before.locations)
+            for rule in rules:
+                self._policy.check(context, rule, before)
             after = patch.apply(
                 before,
                 operations,
                 is_admin=context.is_admin,
                 validator=self._settings.validator,
                 quotas=self._settings.quotas,
-                show_multiple_locations=self._settings.show_multiple_locations,
+                places=places,
+                guard=guard,
             )
-            if after.visibility != before.visibility:
-                self._check_visibility(context, after)
+            if after.visibility != before.visibility and after.visibility in VISIBILITY_RULES:
+                self._policy.check(context, VISIBILITY_RULES[after.visibility], after)
             self._policy.check(context, "modify_image", before)
-            return images.thd_update(connection, before, after)
+            added = sum(place.id is None for place in after.locations)
+            if added and limits is not None:
+                more = added * (after.size or 0)
+                quotas.thd_check_more(connection, before, limits, more, context.viewer)
+            leaving = self._keeper.thd_save(connection, before, after)
+            # A first location has made it active by now.
+            saved = replace(before, status=after.status)
+            return images.thd_update(connection, saved, after), leaving
 
-        image = await self._database.runInteraction(thd_change)
-        return json_reply(self._render(image, context))
+        if places is not None and places.sizes:
+            image, leaving = await under_limits(
+                self._limits,
+                owner,
+                lambda limits: self._database.runInteraction(thd_change, limits),
+            )
+        else:
+            image, leaving = await self._database.runInteraction(thd_change)
+        if leaving is not None:
+            await detached(self._keeper.let_go(leaving))
+        return json_reply(self._render(image, request, context, guard))
 
-    @route("DELETE", "/images/<image_id>", no_body=True)
+    async def _look_at_places(
+        self, context: RequestContext, image_id: str, operations: Sequence[patch.Operation]
+    ) -> tuple[NewPlaces, str | None]:
+        """Find out what a patch needs to know of the locations that it adds.
+
+        :returns: that, and whose the image is where any are added.
+        """
+        stores = self._stores
+        places = NewPlaces(stores.placed, stores.schemes, self._settings.hashing_algorithm)
+        added = patch.added_locations(operations)
+        if not added:
+            return places, None
+        # Strangers must not make the service look at addresses.
+        image = await self._database.runReading(images.thd_get, image_id, context.viewer)
+        self._policy.check(context, "set_image_location", image)
+        self._settings.quotas.check_locations(len(added))
+        present = {place.url for place in image.locations}
+        sizes = {}
+        for url in {places.read(value).url for value in added}:
+            known = url in present and image.size is not None
+            sizes[url] = image.size or 0 if known else await self._keeper.look(url)
+        return replace(places, sizes=sizes), image.owner
+
+    @route(
+        "DELETE",
+        "/images/<image_id>",
+        no_body=True,
+        policies=("delete_image",),
+        success=(204,),
+        errors=(404, 409),
+    )
     async def delete(
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply:
@@ -164,7 +302,14 @@ class ImagesResource:
             raise Invalid(error.message) from None
         return NO_CONTENT
 
-    @route("PUT", "/images/<image_id>/tags/<tag>", no_body=True)
+    @route(
+        "PUT",
+        "/images/<image_id>/tags/<tag>",
+        no_body=True,
+        policies=("modify_image",),
+        success=(204,),
+        errors=(404, 413),
+    )
     async def add_tag(
         self, request: StreamingRequest, context: RequestContext, image_id: str, tag: str
     ) -> Reply:
@@ -175,7 +320,14 @@ class ImagesResource:
         await self._change_tag(context, image_id, tag, add=True)
         return NO_CONTENT
 
-    @route("DELETE", "/images/<image_id>/tags/<tag>", no_body=True)
+    @route(
+        "DELETE",
+        "/images/<image_id>/tags/<tag>",
+        no_body=True,
+        policies=("modify_image",),
+        success=(204,),
+        errors=(404,),
+    )
     async def delete_tag(
         self, request: StreamingRequest, context: RequestContext, image_id: str, tag: str
     ) -> Reply:
@@ -198,11 +350,15 @@ class ImagesResource:
 
         await self._database.runInteraction(thd_change)
 
-    def _check_visibility(self, context: RequestContext, image: Image) -> None:
-        if image.visibility == PUBLIC:
-            self._policy.check(context, "publicize_image", image)
-        elif image.visibility == COMMUNITY:
-            self._policy.check(context, "communitize_image", image)
+
+def _location_rules(operations: Sequence[patch.Operation]) -> list[str]:
+    """Return the policy rules that a patch's changes of locations come under."""
+    rules = []
+    if patch.touches_locations(operations, "add", "replace"):
+        rules.append("set_image_location")
+    if patch.touches_locations(operations, "remove"):
+        rules.append("delete_image_location")
+    return rules
 
 
 def _thd_create(connection: Connection, image: Image, chosen: bool, limits: OwnerLimits) -> Image:

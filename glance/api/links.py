@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from twisted.web.server import Request
+from glance.api.streaming import StreamingRequest
 
 
-def base_url(request: Request, public_endpoint: str | None) -> str:
+def base_url(request: StreamingRequest, public_endpoint: str | None) -> str:
     """Return the service's URL without a trailing slash.
 
-    :param public_endpoint: ``[DEFAULT] public_endpoint``, which wins over the request's own host.
+    :param public_endpoint: ``[DEFAULT] public_endpoint``, which wins over the request's own host
+        and over what a proxy says.
     """
     if public_endpoint:
         return public_endpoint.rstrip("/")
-    scheme = "https" if request.isSecure() else "http"
-    host = request.getHeader("Host")
+    forwarded = request.forwarded
+    scheme = forwarded.scheme or ("https" if request.isSecure() else "http")
+    host = forwarded.host or request.getHeader("Host")
     if not host:
         address = request.getHost()
-        host = f"{address.host}:{address.port}"
-    return f"{scheme}://{host}"
+        name = f"[{address.host}]" if ":" in address.host else address.host
+        host = f"{name}:{address.port}"
+    return f"{scheme}://{host}{forwarded.prefix}"
 
 
-def absolute(request: Request, public_endpoint: str | None, path: str) -> str:
+def absolute(request: StreamingRequest, public_endpoint: str | None, path: str) -> str:
     """Return the URL of a path of this service."""
     return base_url(request, public_endpoint) + path

@@ -8,7 +8,7 @@ context and the parts of the path, and returns a :class:`Reply` or raises an err
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -27,7 +27,6 @@ from glance.domain.errors import (
     GlanceError,
     Invalid,
     Unauthenticated,
-    Unavailable,
 )
 from glance.domain.requestid import request_id
 from glance.identity.authentication import IAuthenticator
@@ -38,6 +37,9 @@ _log = Logger()
 _STANDARD_METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"}
 )
+
+#: Characters of a caller's request id that are taken whatever is configured.
+_USUAL_ID = 64
 
 #: What a caller who may change nothing may use.
 _LOOKING = frozenset({"GET", "HEAD"})
@@ -67,9 +69,10 @@ class Route:
     :param no_body: a body sent with it is refused, as the API reference says of some routes.
     :param policies: the policy rules that are asked, the first one always.
     :param success: statuses of answers to requests that succeed, the usual one first.
-    :param errors: statuses of refusals particular to the route; see :data:`COMMON_ERRORS`.
+    :param errors: statuses of refusals particular to the route; see :func:`statuses_of`.
     :param request: the schema of the JSON body, by its name in ``glance.api.contract``.
     :param reply: the schema of the JSON answer, likewise.
+    :param parameters: what the query and the headers may hold, likewise.
     """
 
     method: str
@@ -80,11 +83,22 @@ class Route:
     errors: tuple[int, ...] = ()
     request: str | None = None
     reply: str | None = None
+    parameters: tuple[str, ...] = ()
 
 
-#: Statuses that every route may answer: malformed, not authenticated, not allowed, a request id too
+#: Statuses that every route may answer: malformed, not authenticated, a request id or headers too
 #: long, and a part of the service that does not answer.
-COMMON_ERRORS = (400, 401, 403, 431, 503)
+COMMON_ERRORS = frozenset({400, 401, 431, 503})
+
+
+def statuses_of(found: Route) -> list[int]:
+    """Return every status that a route may answer, in order."""
+    statuses = {*found.success, *found.errors, *COMMON_ERRORS}
+    if found.method not in _LOOKING:
+        statuses.add(403)
+    if found.request is not None:
+        statuses.add(413)
+    return sorted(statuses)
 
 
 Handler = Callable[..., Awaitable[Reply | None]]
@@ -142,16 +156,27 @@ def query_pairs(request: StreamingRequest) -> list[tuple[str, str]]:
         raise Invalid("The query is not UTF-8 text in percent-encoding.") from None
 
 
+#: Turns an answer into the form that the client of a request wants it in.
+Finish = Callable[[StreamingRequest, Reply], Awaitable[Reply]]
+
+
 class Dispatcher:
     """What wraps every handler.
 
     :param authenticator: tells who asks.
     :param max_request_id: ``[DEFAULT] max_request_id_length``.
+    :param compress: compresses answers, if that is wanted.
     """
 
-    def __init__(self, authenticator: IAuthenticator, max_request_id: int) -> None:
+    def __init__(
+        self,
+        authenticator: IAuthenticator,
+        max_request_id: int,
+        compress: Finish | None = None,
+    ) -> None:
         self._authenticator = authenticator
         self._max_request_id = max_request_id
+        self._compress = compress
 
     def endpoint(self, handler: Handler, route: Route) -> Callable[..., Any]:
         """Make the function that Klein calls for a route."""
@@ -177,6 +202,8 @@ class Dispatcher:
                 if context.read_only and route.method not in _LOOKING:
                     raise Forbidden("You may look, but not change anything.")
                 reply = await handler(request, context, **parts)
+                if self._compress is not None and reply is not None:
+                    reply = await self._compress(request, reply)
             except CancelledError:
                 raise
             except Exception as error:
@@ -224,12 +251,20 @@ def write_reply(request: StreamingRequest, reply: Reply) -> bytes:
     return reply.body
 
 
+def name_request(request: StreamingRequest) -> None:
+    """Give an id to a request that is refused before it came to that."""
+    given = request.getHeader("X-Openstack-Request-ID")
+    name = request_id(given if given and len(given) <= _USUAL_ID else None)
+    request.setHeader(b"x-openstack-request-id", name.encode())
+    request.correlation = correlation.Correlation(name)
+
+
 def answer_error(request: StreamingRequest, error: Exception) -> bytes:
     """Turn an error into an answer, and log what nobody foresaw."""
     extra: tuple[tuple[str, str], ...] = ()
     if isinstance(error, GlanceError):
         status, explanation = status_of(error), error.message
-        if isinstance(error, Unavailable):
+        if status == 503:
             extra = (("Retry-After", str(RETRY_AFTER)),)
         elif isinstance(error, Unauthenticated) and error.challenge:
             extra = (("WWW-Authenticate", error.challenge),)
@@ -240,6 +275,8 @@ def answer_error(request: StreamingRequest, error: Exception) -> bytes:
     else:
         _log.failure("Request failed unexpectedly: {error}", error=error)
         status, explanation = 500, "The server ran into an unexpected error."
+    if not request.responseHeaders.hasHeader(b"x-openstack-request-id"):
+        name_request(request)
     accept = request.getHeader("Accept") or ""
     content_type, body = render_error(status, explanation, accept)
     return write_reply(request, Reply(status, body, content_type, extra))
@@ -256,20 +293,31 @@ def _routing_error(
     return error.code or 404, "The resource could not be found.", ()
 
 
+def routes_of(kind: type) -> Iterator[tuple[Route, str]]:
+    """Yield every route of a class of resources, and the name of the method behind it."""
+    for name in dir(kind):
+        for found in getattr(getattr(kind, name, None), "routes", ()):
+            yield found, name
+
+
+def marked(resources: Iterable[object]) -> Iterator[tuple[Route, Handler]]:
+    """Yield every route of some resources with its handler."""
+    for resource in resources:
+        for found, name in routes_of(type(resource)):
+            yield found, getattr(resource, name)
+
+
 def make_app(dispatcher: Dispatcher, resources: Iterable[object]) -> Klein:
     """Bind the marked methods of resources into one Klein application."""
     app = Klein()
     app.url_map.merge_slashes = False
-    for resource in resources:
-        for name in dir(type(resource)):
-            for marked in getattr(getattr(type(resource), name), "routes", ()):
-                endpoint = dispatcher.endpoint(getattr(resource, name), marked)
-                app.route(
-                    marked.path,
-                    methods=[marked.method],
-                    endpoint=f"{marked.method} {marked.path}",
-                    strict_slashes=True,
-                )(endpoint)
+    for found, handler in marked(resources):
+        app.route(
+            found.path,
+            methods=[found.method],
+            endpoint=f"{found.method} {found.path}",
+            strict_slashes=True,
+        )(dispatcher.endpoint(handler, found))
 
     for rule in app.url_map.iter_rules():
         # werkzeug lets HEAD stand in for GET; this API answers it where a route says so.

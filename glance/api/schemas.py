@@ -22,7 +22,7 @@ class SchemasResource:
     def __init__(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
         self._rendered = {name: orjson.dumps(document) for name, document in documents.items()}
 
-    @route("GET", "/schemas/<name>", no_body=True)
+    @route("GET", "/schemas/<name>", no_body=True, errors=(404,), reply="schema")
     async def show(self, request: StreamingRequest, context: RequestContext, name: str) -> Reply:
         """Show one schema."""
         if name not in self._rendered:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from klein.resource import KleinResource
+from twisted.web.resource import Resource
 
 from glance.api.errors import render_error
-from glance.api.healthcheck import HealthcheckResource
-from glance.api.routing import Dispatcher, Reply, make_app, write_reply
+from glance.api.limits import Limits
+from glance.api.routing import Dispatcher, Finish, Reply, make_app, name_request, write_reply
+from glance.api.settings import Exposure
 from glance.api.streaming import StreamingRequest, StreamingSite
 from glance.api.versions import VersionRoot
+from glance.domain.cors import Cors
 from glance.identity.authentication import IAuthenticator
 
 #: Requests whose body is image data.
@@ -31,7 +34,8 @@ def is_upload(method: bytes, uri: bytes) -> bool:
 
 
 def refuse(request: StreamingRequest, status: int, explanation: str) -> None:
-    """Answer a request that is refused for how its body is sent."""
+    """Answer a request that is refused for how it is sent."""
+    name_request(request)
     content_type, body = render_error(status, explanation, request.getHeader("Accept") or "")
     request.write(write_reply(request, Reply(status, body, content_type)))
     request.finish()
@@ -41,33 +45,36 @@ def make_site(
     reactor: Any,
     authenticator: IAuthenticator,
     resources: Iterable[object],
-    healthcheck: HealthcheckResource,
+    healthcheck: Resource,
     *,
     public_endpoint: str | None,
     max_request_id_length: int,
-    body_limit: int,
-    client_timeout: float | None,
-    max_header: int,
-    keep_alive: bool = True,
+    limits: Limits,
+    minors: Sequence[int],
+    exposure: Exposure = Exposure(),  # noqa: B008 - it is frozen
+    cors: Cors | None = None,
+    trust_proxies: bool = False,
+    compress: Finish | None = None,
     log: Any = None,
 ) -> StreamingSite:
     """Put the service's resources under one HTTP server.
 
     :param resources: objects with methods marked by :func:`glance.api.routing.route`.
-    :param body_limit: most bytes of a JSON body.
-    :param client_timeout: seconds without a byte after which a connection is closed.
+    :param minors: minor versions of the API that there are, newest first.
+    :param compress: see :class:`glance.api.routing.Dispatcher`; the other parameters are those of
+        :class:`glance.api.streaming.StreamingSite`.
     """
-    dispatcher = Dispatcher(authenticator, max_request_id_length)
+    dispatcher = Dispatcher(authenticator, max_request_id_length, compress)
     api = KleinResource(make_app(dispatcher, resources))
-    root = VersionRoot(api, public_endpoint, {b"healthcheck": healthcheck})
+    root = VersionRoot(api, public_endpoint, minors, {b"healthcheck": healthcheck})
     return StreamingSite(
         root,
         reactor,
         streams=is_upload,
         refuse=refuse,
-        body_limit=body_limit,
-        timeout=client_timeout,
-        max_header=max_header,
-        keep_alive=keep_alive,
+        limits=limits,
+        exposure=exposure,
+        cors=cors,
+        trust_proxies=trust_proxies,
         log=log,
     )

@@ -287,6 +287,14 @@ def _check_together(values: _Values, program: Program) -> None:
         raise values.error(
             "DEFAULT", declared["DEFAULT", given], f"[DEFAULT]{missing} must be set as well"
         )
+    authorities = declared.get(("DEFAULT", "ca_file"))
+    if authorities is not None and conf.ca_file and not conf.cert_file:
+        raise values.error(
+            "DEFAULT",
+            authorities,
+            "clients show their certificates over TLS only, so [DEFAULT]cert_file and "
+            "[DEFAULT]key_file must be set as well",
+        )
     stale = declared.get(("DEFAULT", "transfer_stale_time"))
     if stale is not None and conf.transfer_stale_time <= conf.transfer_heartbeat_interval:
         raise values.error(
@@ -316,7 +324,7 @@ def _add_auth_section(values: _Values, program: Program) -> None:
 def _add_stores(values: _Values, program: Program) -> None:
     """Declare the sections of the stores named in ``enabled_backends``.
 
-    Of the drivers only the file driver is known here; others declare theirs by ``add_section``.
+    Drivers of third parties declare theirs by ``add_section``.
     """
     declared = {(group, opt.dest): opt for group, opt in program.declared()}
     backends = declared.get(("DEFAULT", "enabled_backends"))
@@ -328,8 +336,10 @@ def _add_stores(values: _Values, program: Program) -> None:
     if (identity.GROUP, "auth_section") in declared:
         taken.add(values.conf[identity.GROUP].auth_section)
     stores = values.conf.enabled_backends or {}
-    if "file" in stores.values():
-        values.add_section("backend_defaults", store.backend_options() + store.file_options())
+    known = [options for name, options in store.DRIVER_OPTIONS.items() if name in stores.values()]
+    if known:
+        opts = [opt for options in known for opt in options()]
+        values.add_section("backend_defaults", store.backend_options() + opts)
     for store_id, driver in stores.items():
         if store_id in taken or store_id.startswith(RESERVED_STORES):
             raise values.error(
@@ -338,6 +348,6 @@ def _add_stores(values: _Values, program: Program) -> None:
                 f"the store id {store_id!r} is reserved for the service; choose another",
             )
         opts = store.backend_options()
-        if driver == "file":
-            opts += store.file_options()
+        if driver in store.DRIVER_OPTIONS:
+            opts += store.DRIVER_OPTIONS[driver]()
         values.add_section(store_id, opts)

@@ -12,7 +12,20 @@ from pathlib import Path
 
 from oslo_config import cfg
 
-from glance.config.options import api, database, general, identity, limits, server, store
+from glance.config.options import (
+    api,
+    cors,
+    database,
+    general,
+    healthcheck,
+    http,
+    identity,
+    importing,
+    limits,
+    policy,
+    server,
+    store,
+)
 
 Options = Mapping[str, Sequence[cfg.Opt]]
 
@@ -57,15 +70,21 @@ PROGRAMS: dict[str, Program] = {
             summary="Serve the Image API. Without any configuration file it listens on "
             "127.0.0.1:9292 and keeps a SQLite database and the image files in the state "
             "directory.",
-            files=("glance", "glance-api"),
+            # The rules for fetching have had a file of their own.
+            files=("glance-image-import", "glance", "glance-api"),
             options=(
                 general.OPTIONS,
                 server.OPTIONS,
+                http.OPTIONS,
                 api.OPTIONS,
                 identity.OPTIONS,
                 limits.OPTIONS,
+                policy.OPTIONS,
+                cors.OPTIONS,
+                healthcheck.OPTIONS,
                 database.OPTIONS,
                 store.OPTIONS,
+                importing.OPTIONS,
             ),
             cli=general.CLI + server.CLI,
             embedded=True,

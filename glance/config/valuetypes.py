@@ -14,6 +14,11 @@ from typing import Any
 from oslo_config import cfg, types
 
 _QUOTA = re.compile(r"(\d+)([KMGT]?B)?", re.IGNORECASE)
+_BASE_URL = re.compile(
+    r"https?://(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+    r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*",
+    re.IGNORECASE,
+)
 _OCTAL = re.compile(r"-?[0-7]{1,4}")
 _FACILITIES = frozenset(
     ["auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog", "user"]
@@ -86,6 +91,17 @@ class Quota(types.String):
         return text
 
 
+class BaseUrl(types.String):
+    """The URL below which a service is reached."""
+
+    def __call__(self, value: Any) -> str:
+        """Refuse what links could not be made from by adding a path."""
+        text = str(value).strip()
+        if text and not _BASE_URL.fullmatch(text):
+            raise ValueError(f"{text!r} is not the base of URLs")
+        return text
+
+
 class FileMode(types.Integer):
     """A file mode, written in octal digits as ``chmod`` takes it; kept as those digits."""
 
@@ -123,6 +139,7 @@ _SPECIAL: dict[type, str] = {
     LevelPair: "logger=LEVEL",
     Facility: "a syslog facility, such as LOG_USER, LOG_DAEMON or LOG_LOCAL0",
     HashAlgorithm: "the name of a hash algorithm of fixed length, such as sha256 or sha512",
+    BaseUrl: "a URL such as https://images.example.org, without a question mark",
     Quota: "a number of bytes, with or without a unit of B, KB, MB, GB or TB",
     FileMode: "a file mode in octal digits, such as 640; 0 for none",
 }

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Integer,
+    String,
     and_,
     bindparam,
     case,
@@ -20,7 +21,7 @@ from sqlalchemy import (
     select,
 )
 
-from glance.db.prepared import among
+from glance.db.prepared import Exactly, among
 from glance.db.tables import image_properties, image_tags, images
 from glance.domain.listing import Compare, Equals, Filter, HasProperty, HasTag, OneOf
 
@@ -118,7 +119,9 @@ def _having(name: str, kind: type) -> tuple[ColumnElement[Any], list[Condition]]
         t = image_tags.c
         return t.image_id, [t.value == bindparam(name), t.deleted == false()]
     p = image_properties.c
-    named, valued = p.name == bindparam(f"{name}_name"), p.value == bindparam(f"{name}_value")
+    # Of protected properties, the one named must be the one found.
+    named = Exactly(p.name, bindparam(f"{name}_name", type_=String))
+    valued = p.value == bindparam(f"{name}_value")
     return p.image_id, [named, valued, p.deleted == false()]
 
 

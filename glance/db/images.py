@@ -44,7 +44,7 @@ from glance.db.tables import (
     image_tags,
     images,
 )
-from glance.domain.errors import Conflict, Duplicate, NotFound
+from glance.domain.errors import Conflict, Duplicate
 from glance.domain.image import (
     ACTIVE,
     COMMUNITY,
@@ -54,6 +54,7 @@ from glance.domain.image import (
     SHARED,
     Image,
     Location,
+    no_such_image,
 )
 from glance.domain.text import shorten
 from glance.domain.viewer import Viewer
@@ -114,11 +115,6 @@ _LOCK = Prepared(
 )
 
 
-def missing(image_id: str) -> NotFound:
-    """Return the error for an image that is not there, or not there for this caller."""
-    return NotFound(f"No image found with ID {image_id}.")
-
-
 def thd_get(connection: Connection, image_id: str, viewer: Viewer, *, lock: bool = False) -> Image:
     """Read one image with its properties, tags and locations.
 
@@ -127,7 +123,7 @@ def thd_get(connection: Connection, image_id: str, viewer: Viewer, *, lock: bool
     """
     if not image_id.isascii() or "\0" in image_id:
         # Some databases refuse to compare with what they cannot store.
-        raise missing(image_id)
+        raise no_such_image(image_id)
     values = {"image_id": image_id, "project_id": viewer.project_id}
     if lock:
         # A statement that has waited for a lock shows what belongs to the image as it was before.
@@ -138,7 +134,7 @@ def thd_get(connection: Connection, image_id: str, viewer: Viewer, *, lock: bool
             image = Image(*row[: len(FIELDS)])
             add_parts({image.id: image}, [(image.id, *row[len(FIELDS) :]) for row in rows])
             return image
-    raise missing(image_id)
+    raise no_such_image(image_id)
 
 
 def thd_lock(connection: Connection, image_id: str) -> None:
@@ -349,17 +345,15 @@ _ALL_GONE = (
 
 def thd_add_tag(connection: Connection, image_id: str, tag: str) -> None:
     """Add one tag that the image does not carry yet."""
-    now = utcnow()
-    _thd_add_tags(connection, image_id, [tag], now)
-    connection.execute(update(images).where(images.c.id == image_id).values(updated_at=now))
+    _thd_add_tags(connection, image_id, [tag], utcnow())
+    thd_touch(connection, image_id)
 
 
 def thd_remove_tag(connection: Connection, image_id: str, tag: str) -> bool:
     """Remove one tag; return whether the image carried it."""
-    now = utcnow()
-    if not _thd_remove_tags(connection, image_id, {tag}, now):
+    if not _thd_remove_tags(connection, image_id, {tag}, utcnow()):
         return False
-    connection.execute(update(images).where(images.c.id == image_id).values(updated_at=now))
+    thd_touch(connection, image_id)
     return True
 
 
@@ -377,3 +371,8 @@ def _thd_remove_tags(connection: Connection, image_id: str, tags: set[str], now:
         .where(t.id.in_(ids), t.deleted == false())
         .values(deleted=True, deleted_at=now, updated_at=now)
     ).rowcount
+
+
+def thd_touch(connection: Connection, image_id: str) -> None:
+    """Note that something about an image changed."""
+    connection.execute(update(images).where(images.c.id == image_id).values(updated_at=utcnow()))

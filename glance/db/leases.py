@@ -1,6 +1,6 @@
 """Leases: who is at work on an image, so that nothing stays stuck when a process dies.
 
-One row of ``transfer_leases`` stands for an upload or a removal under way. Its worker renews the
+One row of ``transfer_leases`` stands for work under way on an image. Its worker renews the
 heartbeat; a lease that stopped beating, or whose worker is known to be dead, is taken over by
 whoever finds it (``glance.transfers.recovery``). Taking, keeping and ending are all decided by row
 counts. Blocking functions, for interactions of ``glance.db.txdbapi``.
@@ -20,8 +20,12 @@ from glance.db.columns import utcnow
 from glance.db.own_tables import transfer_leases
 from glance.db.prepared import Prepared
 
+#: What a lease may be for: taking data in, deleting an image, letting go of some of its places,
+#: computing the hashes of data that is elsewhere.
 UPLOAD = "upload"
 REMOVAL = "removal"
+LOCATION = "location"
+HASHING = "hashing"
 
 _t = transfer_leases.c
 
@@ -92,6 +96,11 @@ def thd_turn_to_removal(connection: Connection, image_id: str) -> None:
     it die before, whoever takes the lease over does.
     """
     connection.execute(update(transfer_leases).where(_t.image_id == image_id).values(kind=REMOVAL))
+
+
+def thd_preempt(connection: Connection, image_id: str, kind: str) -> None:
+    """End an image's lease if it is of a kind that gives way; its holder finds out."""
+    connection.execute(delete(transfer_leases).where(_t.image_id == image_id, _t.kind == kind))
 
 
 def thd_end_any(connection: Connection, image_id: str) -> None:

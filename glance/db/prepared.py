@@ -11,8 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter, methodcaller
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Dialect, false, literal, literal_column
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Dialect,
+    false,
+    literal,
+    literal_column,
+)
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -27,6 +36,32 @@ def among(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bo
     """
     fixed = [v if isinstance(v, ColumnElement) else literal(v, column.type) for v in values]
     return column.in_(fixed) if fixed else false()
+
+
+class Exactly(ColumnElement[bool]):
+    """Say that a column of text has a value to the letter.
+
+    To MariaDB, texts that differ in case, accents or spaces at the end are the same.
+    """
+
+    inherit_cache = False
+    type = Boolean()
+
+    def __init__(self, column: ColumnElement[str], value: ColumnElement[str]) -> None:
+        self.column, self.value = column, value
+
+
+@compiles(Exactly)
+def _equal(element: Exactly, compiler: Any, **details: Any) -> str:
+    return str(compiler.process(element.column == element.value, **details))
+
+
+@compiles(Exactly, "mysql", "mariadb")
+def _equal_bytes(element: Exactly, compiler: Any, **details: Any) -> str:
+    column = compiler.process(element.column, **details)
+    value = compiler.process(element.value, **details)
+    # The first half is what an index can be used for.
+    return f"({column} = {value} AND BINARY {column} = {value})"
 
 
 def word(text: str) -> ColumnElement[Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from glance.domain.errors import Invalid, InvalidStatus
+from glance.domain.errors import Invalid, InvalidStatus, NotFound
 
 QUEUED = "queued"
 SAVING = "saving"
@@ -94,6 +94,11 @@ class Image:
     properties: dict[str, str | None] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)
     locations: list[Location] = field(default_factory=list)
+
+
+def no_such_image(image_id: str) -> NotFound:
+    """Return the error for an image that is not there, or not there for this caller."""
+    return NotFound(f"No image found with ID {image_id}.")
 
 
 def check_transition(image: Image, target: str) -> None:

@@ -23,13 +23,21 @@ class Inspection:
     :param require_match: whether other data is refused (``require_image_format_match``). The
         checks of what the data refers to are made in any case.
     :param gpt_nonfatal: checks of partition tables that may fail (``gpt_safety_checks_nonfatal``).
+    :param contained: the data is said to be a container of disks. It may be anything then, but not
+        a disk that refers outside itself: many a reader asks for the disk format only.
     """
 
     def __init__(
-        self, disk_format: str, *, require_match: bool = True, gpt_nonfatal: Collection[str] = ()
+        self,
+        disk_format: str,
+        *,
+        require_match: bool = True,
+        gpt_nonfatal: Collection[str] = (),
+        contained: bool = False,
     ) -> None:
         self._disk_format = disk_format
-        self._require_match = require_match
+        self._require_match = require_match and not contained
+        self._contained = contained
         self._tolerated = frozenset(gpt_nonfatal)
         if disk_format in ("aki", "ari"):
             self._tolerated |= {"mbr"}
@@ -60,17 +68,19 @@ class Inspection:
         if self._require_match and self._inspectable and self._disk_format not in inspectors:
             raise self._mismatch("something else")
 
-    def finish(self) -> int:
+    def finish(self) -> int | None:
         """Decide, at the end of the data.
 
-        :returns: the size in bytes of the disk that the image holds.
+        :returns: the size in bytes of the disk that the image holds; ``None`` of a container, where
+            nobody knows.
         :raises UnsupportedContent: the data is not of its format, or not safe.
         """
         inspectors = self._started()
         for inspector in inspectors.values():
             inspector.finish()
         found = {name: i for name, i in inspectors.items() if i.format_match}
-        if "iso" in found:
+        if "iso" in found or self._contained:
+            # Kernels have the mark of a partition table, too.
             found.pop("gpt", None)
         if len(found) > 1:
             raise self._refused(f"it can be read as any of {', '.join(sorted(found))}")
@@ -79,9 +89,12 @@ class Inspection:
             raise self._refused("images in the format qed are not accepted")
         if self._require_match and not self._fits(name):
             raise self._mismatch(name)
+        if inspector is not None:
+            self._check_safety(inspector)
+        if self._contained:
+            return None
         if inspector is None:
             return self._size
-        self._check_safety(inspector)
         size = inspector.virtual_size
         return self._size if name == "gpt" or not size else int(size)
 

@@ -115,6 +115,11 @@ class ListQuery:
     member_status: str = "accepted"
     os_hidden: bool = False
 
+    @property
+    def properties(self) -> list[str]:
+        """Names of the custom properties that the filters ask about."""
+        return [wanted.name for wanted in self.filters if isinstance(wanted, HasProperty)]
+
 
 def parse_list_query(
     pairs: Iterable[tuple[str, str]], *, limit_default: int = 25, limit_max: int = 1000

@@ -8,11 +8,15 @@ on a copy, so a list of operations takes effect wholly or not at all.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
+from glance.domain import location_changes
 from glance.domain.errors import Conflict, Forbidden, Invalid
 from glance.domain.image import IMPORTING, QUEUED, Image
+from glance.domain.location_changes import NewPlaces
+from glance.domain.protection import Guard
 from glance.domain.quotas import Quotas
 from glance.domain.schemas import BASE_FIELDS, ImageValidator, assign, check_name_free
 from glance.domain.text import shape, shorten
@@ -25,7 +29,7 @@ Op = Literal["add", "replace", "remove"]
 
 _OPS = ("add", "replace", "remove")
 _BAD_ESCAPE = re.compile("~(?![01])")
-_POSITION = re.compile("-|[0-9]+")
+_POSITION = re.compile("-|[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,8 @@ def apply(
     is_admin: bool,
     validator: ImageValidator,
     quotas: Quotas,
-    show_multiple_locations: bool = False,
+    places: NewPlaces | None = None,
+    guard: Guard | None = None,
 ) -> Image:
     """Return a changed copy of an image.
 
@@ -93,7 +98,9 @@ def apply(
     :param is_admin: whether the caller may give the image to another project.
     :param validator: the rules of the configuration.
     :param quotas: how much the image may hold.
-    :param show_multiple_locations: whether the configuration lets clients see locations.
+    :param places: what was found out of the locations that are added; ``None`` where callers
+        may not see locations, nor change them.
+    :param guard: what the caller may do to custom properties, where they are protected.
     :raises Invalid: a value breaks a rule.
     :raises Forbidden: the field cannot be changed, or not by this caller, or not in this state.
     :raises Conflict: a property to replace or remove is not there, or one to add is.
@@ -108,10 +115,13 @@ def apply(
     for operation in operations:
         name = operation.path[0]
         if name == "locations":
-            raise _locations_refused(show_multiple_locations)
+            _change_locations(changed, operation, places, quotas)
+            continue
         check_name_free(name)
         if name == "id":
             raise Forbidden("Attribute id is read-only.")
+        if guard is not None and name not in BASE_FIELDS:
+            guard.check_change(operation.op, name, present=name in changed.properties)
         if operation.op == "remove":
             _remove(changed, name)
         else:
@@ -165,10 +175,35 @@ def _pointer(op: str, path: object) -> tuple[str, ...]:
     return pointer
 
 
-def _locations_refused(show_multiple_locations: bool) -> Forbidden:
-    if show_multiple_locations:
-        return Forbidden("Changing locations by PATCH is not available.")
-    return Forbidden("Locations can only be changed where show_multiple_locations is on.")
+def added_locations(operations: Iterable[Operation]) -> list[object]:
+    """Return the values of the locations that a patch adds, as they are."""
+    values: list[object] = []
+    for operation in operations:
+        if operation.path[0] != "locations" or operation.op == "remove":
+            continue
+        if operation.op == "add":
+            values.append(operation.value)
+        elif isinstance(operation.value, list):
+            values += operation.value
+    return values
+
+
+def touches_locations(operations: Iterable[Operation], *ops: Op) -> bool:
+    """Tell whether a patch does one of some operations to locations."""
+    return any(op.path[0] == "locations" and op.op in ops for op in operations)
+
+
+def _change_locations(
+    image: Image, operation: Operation, places: NewPlaces | None, quotas: Quotas
+) -> None:
+    if places is None:
+        raise Forbidden(location_changes.HIDDEN)
+    if operation.op == "add":
+        location_changes.add(image, operation.path[1], operation.value, places, quotas)
+    elif operation.op == "remove":
+        location_changes.remove(image, operation.path[1])
+    else:
+        location_changes.replace_all(image, operation.value, places, quotas)
 
 
 def _remove(image: Image, name: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from glance.domain.image import DEACTIVATED, Image
+from glance.domain.protection import Guard
 
 #: Custom properties that stay inside: addresses of this service's own workers.
 HIDDEN_PROPERTIES = frozenset({"os_glance_stage_host", "os_glance_hash_op_host"})
@@ -26,6 +27,7 @@ def render_image(
     show_multiple_locations: bool = False,
     stores_enabled: bool = False,
     is_admin: bool = False,
+    guard: Guard | None = None,
 ) -> dict[str, Any]:
     """Build the JSON object of one image, its fields in the API's order.
 
@@ -35,13 +37,15 @@ def render_image(
     :param stores_enabled: whether several stores are configured, which shows ``stores``.
     :param is_admin: whether the caller is an administrator: only they see where the data of a
         deactivated image is, for others could read it there.
+    :param guard: what the caller may do to custom properties, where they are protected.
     """
     created = image.created_at
     updated = image.updated_at
     link = f"/v2/images/{image.id}"
+    properties = image.properties if guard is None else guard.readable(image.properties)
     body: dict[str, Any] = {
         name: "" if value is None else value
-        for name, value in image.properties.items()
+        for name, value in properties.items()
         if name not in _WITHHELD
     }
     body["name"] = image.name

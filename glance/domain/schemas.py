@@ -25,6 +25,7 @@ from glance.domain.documents import (
 )
 from glance.domain.errors import ConfigError, Forbidden, Invalid
 from glance.domain.image import INT_MAX, Image
+from glance.domain.protection import Guard
 from glance.domain.quotas import INTERNAL_PREFIX, Quotas
 from glance.domain.text import check_storable, shape, shorten
 
@@ -158,21 +159,21 @@ def parse_create(
     body: object,
     *,
     default_owner: str | None,
-    is_admin: bool,
     validator: ImageValidator,
     quotas: Quotas = Quotas(),  # noqa: B008 - immutable
+    guard: Guard | None = None,
     new_id: Callable[[], str] = lambda: str(uuid4()),
 ) -> Image:
     """Make a new image of a client's description.
 
     :param body: the decoded JSON of the request.
     :param default_owner: the caller's project.
-    :param is_admin: whether the caller may make images for others.
     :param validator: the rules of the configuration.
     :param quotas: how much the image may hold.
+    :param guard: what the caller may do to custom properties, where they are protected.
     :param new_id: makes the identifier when the description has none.
     :raises Invalid: the description breaks a rule.
-    :raises Forbidden: it sets what only the service sets, or another project's ownership.
+    :raises Forbidden: it sets what only the service sets, or a property protected from the caller.
     :raises LimitExceeded: it has too many properties or tags.
     """
     validator.validate_create(body)
@@ -183,10 +184,10 @@ def parse_create(
         check_name_free(name)
         if name == "locations":
             raise Forbidden("Attribute locations is reserved: a new image has no data yet.")
+        if guard is not None and name not in BASE_FIELDS:
+            guard.check("create", name)
         if name != "id":
             assign(image, name, value)
-    if image.owner != default_owner and not is_admin:
-        raise Forbidden("Only an administrator can make an image for another project.")
     quotas.check_properties(image.properties)
     quotas.check_tags(len(image.tags))
     return image

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -187,8 +187,8 @@ class _Request:
     id: str
     method: str
     path: str
-    user: str | None
-    service: str | None
+    user: str | None = field(repr=False)
+    service: str | None = field(repr=False)
 
 
 #: Stands for a token that can be none.

@@ -8,6 +8,9 @@ from twisted.logger import Logger
 #: Seconds after which an outage that goes on is told of again.
 AGAIN = 60.0
 
+#: Seconds that are at least between two such lines, however often it comes and goes.
+APART = 5.0
+
 
 class Outage:
     """Notes whether a service answers, and logs when that changes.
@@ -21,7 +24,8 @@ class Outage:
     def __init__(self, name: str, clock: IReactorTime) -> None:
         self._name = name
         self._clock = clock
-        self._told: float | None = None
+        self._last: float | None = None
+        self._told = False
 
     def failed(self, why: str) -> None:
         """Note that it did not answer, or not as it should.
@@ -29,14 +33,15 @@ class Outage:
         :param why: in words for the log.
         """
         now = self._clock.seconds()
-        if self._told is None or now - self._told >= AGAIN:
-            self._told = now
+        pause = AGAIN if self._told else APART
+        if self._last is None or now - self._last >= pause:
+            self._last, self._told = now, True
             self._log.error("{name} cannot be used: {why}", name=self._name, why=why)
         else:
             self._log.debug("{name} cannot be used: {why}", name=self._name, why=why)
 
     def answered(self) -> None:
         """Note that it answered."""
-        if self._told is not None:
-            self._told = None
+        if self._told:
+            self._told = False
             self._log.info("{name} answers again", name=self._name)

@@ -1,22 +1,30 @@
-"""The seam where is decided who may do what.
+"""Who may do what, by the policy rules.
 
 Rule names are those of the policy file (``get_image``, ``add_image``, …).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from zope.interface import Interface, implementer
 
 from glance.domain.errors import Forbidden
-from glance.domain.image import Image
-from glance.identity.context import RequestContext
+from glance.domain.image import COMMUNITY, PUBLIC, Image, no_such_image
+from glance.identity.context import Identity, RequestContext
+from glance.identity.ruleset import RuleSet
+from glance.identity.targets import IMAGES, MAPPINGS, NOTHING, Kind
+
+#: What a new visibility takes beside ``add_image`` or ``modify_image``.
+VISIBILITY_RULES = {PUBLIC: "publicize_image", COMMUNITY: "communitize_image"}
 
 
 class IPolicy(Interface):
-    """Decides."""
+    """Decides. Nothing here ever blocks, and all of it may be called in any thread."""
 
     def check(context: RequestContext, rule: str, image: Image | None = None) -> None:
-        """Check that a caller may do something. Never blocks; called in any thread.
+        """Check that a caller may do something.
 
         :param rule: the policy rule's name.
         :param image: what it is to be done to, where that is one image.
@@ -24,19 +32,114 @@ class IPolicy(Interface):
         :raises NotFound: the caller may not, and may not know of the image either (``get_image``).
         """
 
+    def check_create(context: RequestContext, image: Image) -> None:
+        """Check that a caller may create an image, with the visibility that it is to have.
+
+        :raises Forbidden: the caller may not.
+        """
+
+    def check_target(context: RequestContext, rule: str, target: Mapping[str, Any]) -> None:
+        """Check that a caller may do something to a thing that is no image.
+
+        :param target: the thing's attributes that checks may name.
+        :raises Forbidden: the caller may not.
+        """
+
+    def allows(context: RequestContext, rule: str, target: Mapping[str, Any]) -> bool:
+        """Return whether a caller may do something to a thing that is no image."""
+
+    def permits(context: RequestContext, rule: str, image: Image) -> bool:
+        """Return whether a caller may do something to an image."""
+
     def visible(context: RequestContext, images: list[Image]) -> list[Image]:
         """Return those of some images that the caller may know of (``get_image``), in order."""
 
+    def holds(context: RequestContext, rule: str) -> bool:
+        """Return whether a rule, one of the operator's own perhaps, says yes whatever the target.
+
+        One that is not there says no.
+        """
+
+    def is_admin(identity: Identity) -> bool:
+        """Return whether a caller is an administrator (``context_is_admin``)."""
+
 
 @implementer(IPolicy)
-class AdministratorPolicy:
-    """Allow administrators everything and others nothing: the rule where nobody is told apart."""
+class Policy:
+    """Decides by a set of rules, which may be exchanged at any time.
+
+    :param rules: the rules in force.
+    """
+
+    def __init__(self, rules: RuleSet) -> None:
+        self.rules = rules
 
     def check(self, context: RequestContext, rule: str, image: Image | None = None) -> None:
-        """Allow administrators."""
-        if not context.is_admin:
-            raise Forbidden(f"You are not authorized to complete {rule} action.")
+        """See :meth:`IPolicy.check`."""
+        rules = self.rules
+        if image is None:
+            if not _allows(rules, context, rule, NOTHING, None):
+                raise _refused(rule)
+            return
+        if _allows(rules, context, rule, IMAGES, image):
+            return
+        if not _allows(rules, context, "get_image", IMAGES, image):
+            raise no_such_image(image.id)
+        raise _refused(rule)
+
+    def check_create(self, context: RequestContext, image: Image) -> None:
+        """See :meth:`IPolicy.check_create`."""
+        target = {
+            "project_id": image.owner,
+            "owner": image.owner,
+            "visibility": image.visibility,
+        }
+        if not self.allows(context, "add_image", target):
+            if image.owner != context.project_id:
+                raise Forbidden(
+                    f"You are not authorized to create an image owned by {image.owner}."
+                )
+            raise _refused("add_image")
+        if image.visibility in VISIBILITY_RULES:
+            self.check_target(context, VISIBILITY_RULES[image.visibility], target)
+
+    def check_target(self, context: RequestContext, rule: str, target: Mapping[str, Any]) -> None:
+        """See :meth:`IPolicy.check_target`."""
+        if not self.allows(context, rule, target):
+            raise _refused(rule)
+
+    def allows(self, context: RequestContext, rule: str, target: Mapping[str, Any]) -> bool:
+        """See :meth:`IPolicy.allows`."""
+        return _allows(self.rules, context, rule, MAPPINGS, target)
+
+    def permits(self, context: RequestContext, rule: str, image: Image) -> bool:
+        """See :meth:`IPolicy.permits`."""
+        return _allows(self.rules, context, rule, IMAGES, image)
 
     def visible(self, context: RequestContext, images: list[Image]) -> list[Image]:
-        """Show administrators all."""
-        return images if context.is_admin else []
+        """See :meth:`IPolicy.visible`."""
+        answer = self.rules.answer("get_image", IMAGES, context.identity, context.is_admin)
+        if answer is True:
+            return images
+        if answer is False:
+            return []
+        return [image for image in images if answer(image)]
+
+    def holds(self, context: RequestContext, rule: str) -> bool:
+        """See :meth:`IPolicy.holds`."""
+        rules = self.rules
+        return rule in rules and _allows(rules, context, rule, MAPPINGS, {})
+
+    def is_admin(self, identity: Identity) -> bool:
+        """See :meth:`IPolicy.is_admin`."""
+        answer = self.rules.answer("context_is_admin", NOTHING, identity, False)
+        return answer if isinstance(answer, bool) else answer(None)
+
+
+def _allows(rules: RuleSet, context: RequestContext, rule: str, kind: Kind, target: Any) -> bool:
+    answer = rules.answer(rule, kind, context.identity, context.is_admin)
+    return answer if answer is True or answer is False else answer(target)
+
+
+def _refused(rule: str) -> Forbidden:
+    return Forbidden(f"You are not authorized to complete {rule} action.")

@@ -3,47 +3,66 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
-from twisted.application.service import MultiService
-from twisted.internet.defer import TimeoutError, ensureDeferred, inlineCallbacks
-from twisted.internet.threads import deferToThread
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, inlineCallbacks
+from twisted.internet.threads import deferToThread, deferToThreadPool
 from twisted.logger import Logger, LogLevel
 from twisted.python.threadpool import ThreadPool
 
 from glance.api.actions import ActionsResource
+from glance.api.compression import Compressor
 from glance.api.healthcheck import HealthcheckResource
 from glance.api.image_data import ImageDataResource
 from glance.api.images import ImagesResource
+from glance.api.info import InfoResource
+from glance.api.locations import LocationsResource
+from glance.api.members import MembersResource
+from glance.api.openapi import OpenApiResource
+from glance.api.readiness import Readiness
+from glance.api.routing import marked
 from glance.api.schemas import SchemasResource
 from glance.api.settings import ApiSettings
 from glance.api.site import make_site
+from glance.api.stores import StoresResource
 from glance.api.streaming import StreamingRequest, StreamingSite
+from glance.api.tasks import ImageTasksResource
 from glance.api.usage import UsageResource
-from glance.config import Loaded
+from glance.config import Loaded, schema_image
+from glance.db import leases
 from glance.db.engine import make_configured_engine
+from glance.db.probe import thd_probe
 from glance.db.txdbapi import Database, Retry
 from glance.domain.documents import served_schemas
+from glance.domain.protection import Protection
 from glance.domain.quotas import Quotas
 from glance.domain.schemas import ImageValidator
-from glance.identity.context import Identity
 from glance.identity.factory import make_authenticator
 from glance.identity.limits import make_limits
-from glance.identity.policy import AdministratorPolicy
-from glance.stores.registry import Stores
+from glance.identity.policy import Policy
+from glance.identity.reloading import PolicyReloader
+from glance.services.access import thd_load_protection, thd_load_rules
+from glance.services.edge import thd_make_edge
+from glance.stores.registry import Stores, is_read_only
 from glance.transfers.hashing import Hashes, check_algorithm
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.inspecting import make_inspector
+from glance.transfers.location_import import LocationImporter
+from glance.transfers.locations import LocationKeeper
 from glance.transfers.recovery import Recovery
 from glance.transfers.removal import Remover
 from glance.transfers.upload import Uploader
 from glance.transfers.worker import WorkerIdentity
 
+#: The import methods that this service has. It advertises no others, whatever is enabled: clients
+#: wait long for an import that never happens.
+IMPORT_METHODS: frozenset[str] = frozenset()
+
 #: Threads for hashing: more uploads than this make the lanes of a few take turns.
 HASH_THREADS = 8
-
-#: The file that takes the service out of a load balancer's rotation, where none is configured.
-HEALTHCHECK_DISABLE = "/etc/glance/healthcheck_disable"
 
 #: Seconds that a stop waits for uploads to be given up, which a store that hangs may hold up.
 STOP_TIME = 5.0
@@ -61,6 +80,7 @@ class ApiService(MultiService):
     :param loaded: the configuration.
     :param reactor: the reactor.
     :param listener: the socket.
+    :param internal: that of the internal port, if there is one.
     """
 
     _log = Logger()
@@ -68,15 +88,24 @@ class ApiService(MultiService):
     #: Whether the service gave up: the process then ends with an exit code of 1.
     failed = False
 
-    def __init__(self, loaded: Loaded, reactor: Any, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        reactor: Any,
+        listener: socket.socket,
+        internal: socket.socket | None = None,
+    ) -> None:
         super().__init__()
         conf = loaded.conf
         check_algorithm(conf.hashing_algorithm)
         self._reactor = reactor
-        self._listener = listener
-        self._port: Any = None
+        self._edge = thd_make_edge(conf)
+        self._ports: list[Any] = []
         self._identity = WorkerIdentity.of_this_process()
-        self._authenticator = make_authenticator(conf, reactor, is_administrator)
+        source, rules = thd_load_rules(conf)
+        self._policy = Policy(rules)
+        protection = thd_load_protection(conf, rules)
+        self._authenticator = make_authenticator(conf, reactor, self._policy.is_admin)
         self._limits = make_limits(conf, reactor)
         self._database = make_database(conf, reactor)
         self._stores = Stores(conf, reactor)
@@ -85,8 +114,22 @@ class ApiService(MultiService):
         remover = Remover(
             self._database, self._stores, heartbeat, self._identity, delayed=conf.delayed_delete
         )
-        self._background = [
+        keeper = LocationKeeper(self._database, self._stores, heartbeat, self._identity)
+        self._importer = LocationImporter(
+            self._database,
+            self._stores,
+            keeper,
             heartbeat,
+            self._identity,
+            lambda algorithm: Hashes(reactor, self._hashing, algorithm),
+            algorithm=conf.hashing_algorithm,
+            secure=conf.do_secure_hash,
+            attempts=conf.http_retries,
+            keep=timedelta(hours=conf.task.task_time_to_live),
+        )
+        self._background: list[Service] = [
+            heartbeat,
+            self._importer,
             Recovery(
                 self._database,
                 self._stores,
@@ -95,8 +138,18 @@ class ApiService(MultiService):
                 reactor,
                 stale_time=conf.transfer_stale_time,
                 interval=conf.transfer_heartbeat_interval,
+                others={
+                    leases.LOCATION: keeper.finish_interrupted,
+                    leases.HASHING: self._importer.recover,
+                },
             ),
         ]
+        if conf.policy_reload_interval:
+            self._background.append(
+                PolicyReloader(
+                    self._policy, source, reactor, conf.policy_reload_interval, deferToThread
+                )
+            )
         self._uploader = Uploader(
             self._database,
             heartbeat,
@@ -106,39 +159,70 @@ class ApiService(MultiService):
             conf.image_size_cap,
             self._limits,
         )
-        self.site = self._make_site(conf, remover)
+        self.site = self._make_site(conf, remover, keeper, protection)
+        self._served = [(listener, self.site)]
+        if internal is not None and self._edge.internal is not None:
+            self._served.append((internal, self.site.beside(self._edge.internal)))
 
-    def _make_site(self, conf: Any, remover: Remover) -> StreamingSite:
-        settings = make_settings(conf, self._stores.multiple)
-        policy = AdministratorPolicy()
+    def _make_site(
+        self, conf: Any, remover: Remover, keeper: LocationKeeper, protection: Protection | None
+    ) -> StreamingSite:
+        custom = schema_image.thd_read(conf)
+        settings = make_settings(conf, self._stores.multiple, custom, protection)
+        policy = self._policy
         stall_time = conf.client_socket_timeout
-        resources = [
-            ImagesResource(self._database, policy, remover, settings, self._limits),
-            ImageDataResource(
-                self._database, policy, self._stores, self._uploader, self._reactor, stall_time
-            ),
-            ActionsResource(self._database, policy),
-            UsageResource(self._database, self._limits, unified=conf.use_keystone_limits),
-            SchemasResource(served_schemas(settings.disk_formats, settings.container_formats)),
+        database, stores, limits = self._database, self._stores, self._limits
+        served = served_schemas(settings.disk_formats, settings.container_formats, custom)
+        resources: list[object] = [
+            ImagesResource(database, policy, stores, remover, keeper, settings, limits),
+            ImageDataResource(database, policy, stores, self._uploader, self._reactor, stall_time),
+            ActionsResource(database, policy),
+            MembersResource(database, policy, settings),
+            LocationsResource(database, policy, stores, self._importer, settings, limits),
+            ImageTasksResource(database, policy),
+            StoresResource(policy, stores, keeper),
+            InfoResource(settings.import_methods),
+            UsageResource(database, limits, unified=conf.use_keystone_limits),
+            SchemasResource(served),
         ]
-        health = conf.healthcheck
-        paths = [health.disable_by_file_path or HEALTHCHECK_DISABLE]
-        healthcheck = HealthcheckResource(
-            paths, health.detailed, lambda f, *args: deferToThread(f, *args)
-        )
+        resources.append(OpenApiResource(marked(resources), served))
+        edge = self._edge
+        compress = None
+        if conf.gzip_responses:
+            compress = Compressor(self._in_hashing_thread, conf.gzip_min_length).compress
         return make_site(
             self._reactor,
             self._authenticator,
             resources,
-            healthcheck,
+            self._make_healthcheck(),
             public_endpoint=settings.public_endpoint,
             max_request_id_length=settings.max_request_id_length,
-            body_limit=conf.json_body_limit,
-            client_timeout=conf.client_socket_timeout or None,
-            max_header=conf.max_header_line or 2**31,
-            keep_alive=conf.http_keepalive,
+            limits=edge.limits,
+            minors=edge.minors,
+            exposure=edge.public,
+            cors=edge.cors,
+            trust_proxies=edge.trust_proxies,
+            compress=compress,
             log=log_access if conf.verbose or conf.debug else None,
         )
+
+    def _make_healthcheck(self) -> HealthcheckResource:
+        readiness = Readiness(
+            self._reactor,
+            lambda: self._database.runReading(thd_probe),
+            # A read-only store is other people's servers: there is nothing of ours to look at.
+            {
+                store.store_id: store.probe
+                for store in self._stores.all()
+                if not is_read_only(store)
+            },
+            self._stores.default.store_id,
+        )
+        return HealthcheckResource(self._edge.health, self._reactor, deferToThread, readiness)
+
+    def _in_hashing_thread(self, function: Any, *args: Any) -> Deferred[Any]:
+        # Like hashing, what is done there needs a processor and not the interpreter.
+        return deferToThreadPool(self._reactor, self._hashing, function, *args)
 
     def startService(self) -> None:
         """Start the parts, and accept requests when all of them are ready."""
@@ -159,10 +243,13 @@ class ApiService(MultiService):
             return
         for service in self._background:
             service.setServiceParent(self)
-        self._port = self._reactor.adoptStreamPort(
-            self._listener.fileno(), self._listener.family, self.site
-        )
-        self._listener.close()
+        for listener, site in self._served:
+            port = self._reactor.adoptStreamPort(
+                listener.fileno(), listener.family, self._edge.wrapped(site, self._reactor)
+            )
+            site.serve(port)
+            self._ports.append(port)
+            listener.close()
         self._log.info("Accepting requests as worker {worker}", worker=self._identity.worker)
 
     def _failed(self, failure: Any) -> None:
@@ -173,8 +260,8 @@ class ApiService(MultiService):
     @inlineCallbacks
     def stopService(self) -> Any:
         """Accept no more requests, stop the parts, wait for their threads."""
-        if self._port is not None:
-            yield self._port.stopListening()
+        for port in self._ports:
+            yield port.stopListening()
         broken_off = self._uploader.stop().addTimeout(STOP_TIME, self._reactor)
         yield broken_off.addErrback(lambda failure: failure.trap(TimeoutError) and None)
         yield self._authenticator.stop()
@@ -189,11 +276,6 @@ def _go_on(result: Any, seconds: float) -> None:
     _log.error("A store did not start within {seconds} s; going on without", seconds=seconds)
 
 
-def is_administrator(identity: Identity) -> bool:
-    """Tell whether somebody may see and do everything."""
-    return "admin" in identity.roles
-
-
 def make_database(conf: Any, reactor: Any) -> Database:
     """Make the catalogue's database of the group ``[database]``."""
     options = conf.database
@@ -201,12 +283,21 @@ def make_database(conf: Any, reactor: Any) -> Database:
     return Database(engine, reactor, threads=options.max_pool_size or 5, retry=Retry())
 
 
-def make_settings(conf: Any, stores_enabled: bool) -> ApiSettings:
-    """Read what the API's resources need out of the configuration."""
+def make_settings(
+    conf: Any,
+    stores_enabled: bool,
+    custom: Mapping[str, Any] | None = None,
+    protection: Protection | None = None,
+) -> ApiSettings:
+    """Read what the API's resources need out of the configuration.
+
+    :param custom: the content of ``schema-image.json``.
+    :param protection: which custom properties are protected from whom.
+    """
     disk_formats = tuple(conf.image_format.disk_formats)
     container_formats = tuple(conf.image_format.container_formats)
     return ApiSettings(
-        validator=ImageValidator(disk_formats, container_formats),
+        validator=ImageValidator(disk_formats, container_formats, custom),
         quotas=Quotas(
             image_property_quota=conf.image_property_quota,
             image_tag_quota=conf.image_tag_quota,
@@ -218,11 +309,12 @@ def make_settings(conf: Any, stores_enabled: bool) -> ApiSettings:
         container_formats=container_formats,
         limit_param_default=conf.limit_param_default,
         api_limit_max=conf.api_limit_max,
-        show_image_direct_url=conf.show_image_direct_url,
-        show_multiple_locations=conf.show_multiple_locations,
         stores_enabled=stores_enabled,
         public_endpoint=conf.public_endpoint,
         max_request_id_length=conf.max_request_id_length,
+        protection=protection,
+        hashing_algorithm=conf.hashing_algorithm,
+        import_methods=tuple(m for m in conf.enabled_import_methods if m in IMPORT_METHODS),
     )
 
 
@@ -231,7 +323,7 @@ def log_access(request: StreamingRequest) -> None:
     _access_log.emit(
         LogLevel.info,
         '{client} "{method} {uri} {version}" {status} {size}',
-        client=request.getClientAddress().host,
+        client=request.client_host(),
         method=request.method.decode("ascii", "replace"),
         uri=request.uri.decode("ascii", "replace"),
         version=request.clientproto.decode("ascii", "replace"),

@@ -26,29 +26,31 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def choose_host(conf: Any, authenticated: bool) -> str:
+def choose_host(conf: Any, authenticated: bool, option: str = "bind_host") -> str:
     """Return the address to listen on.
 
     :param authenticated: whether callers are asked who they are.
+    :param option: the one that names the address.
     :raises ConfigError: without authentication, an address that others reach was not allowed.
     """
-    host: str | None = conf.bind_host
+    host: str | None = conf[option]
     if host is None:
         return EVERYWHERE if authenticated else LOOPBACK
     if authenticated or is_loopback(host) or conf.allow_remote_without_auth:
         return host
     raise ConfigError(
-        f"[DEFAULT] bind_host = {host} would let anyone who reaches this machine read, change and "
+        f"[DEFAULT] {option} = {host} would let anyone who reaches this machine read, change and "
         "delete every image, because no authentication is configured ([paste_deploy] flavor). "
         "Listen on 127.0.0.1, or say that this is wanted: --allow-remote-without-auth."
     )
 
 
-def bind(host: str, port: int, backlog: int, keep_idle: int) -> socket.socket:
+def bind(host: str, port: int, backlog: int, keep_idle: int, prefix: str = "") -> socket.socket:
     """Open a listening socket.
 
     :param port: 0 for any free one.
     :param keep_idle: seconds of silence before the kernel probes whether a peer is still there.
+    :param prefix: of the names of the options that the address is from.
     :raises ConfigError: the address cannot be used.
     """
     try:
@@ -57,7 +59,9 @@ def bind(host: str, port: int, backlog: int, keep_idle: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ConfigError(f"[DEFAULT] bind_host = {host}: {error.strerror or error}.") from None
+        raise ConfigError(
+            f"[DEFAULT] {prefix}bind_host = {host}: {error.strerror or error}."
+        ) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Accepted connections inherit these.
@@ -70,13 +74,13 @@ def bind(host: str, port: int, backlog: int, keep_idle: int) -> socket.socket:
         listener.close()
         raise ConfigError(
             f"Cannot listen on {host} port {port}: {error.strerror or error} "
-            "([DEFAULT] bind_host, bind_port)."
+            f"([DEFAULT] {prefix}bind_host, {prefix}bind_port)."
         ) from None
     listener.setblocking(False)
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     """Return the URL of a service behind a listening socket."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -15,7 +15,6 @@ from twisted.application.service import IService
 
 from glance import __version__
 from glance.config import Loaded
-from glance.domain.errors import ConfigError
 from glance.identity.flavors import authenticates
 from glance.services.listening import bind, choose_host, is_loopback, url_of
 
@@ -43,43 +42,69 @@ def make_api(
     authenticated = authenticates(flavor)
     if flavor and "cach" in flavor:
         warn(f"[paste_deploy] flavor = {flavor}: this version has no image cache; serving without.")
-    check_unavailable(conf, warn)
-    if not authenticated:
+    if authenticated:
+        from glance.identity.factory import make_authenticator
+
+        # Made only to be found good, before anything else is touched.
+        make_authenticator(conf, reactor, lambda _: False)
+    else:
         warn_of_keystone(conf, warn)
-    host = choose_host(conf, authenticated)
+    host = _host(conf, "bind_host", authenticated, warn)
+    internal_host = None
+    if conf.internal_bind_port is not None:
+        internal_host = _host(conf, "internal_bind_host", authenticated, warn)
+    if loaded.embedded:
+        loaded.thd_make_state_dir()
+    thd_check_database(loaded)
+    from glance.services.edge import thd_make_edge
+
+    # Made only to be found good, before there are workers that each would complain.
+    thd_make_edge(conf, warn)
+    listener = bind(host, conf.bind_port, conf.backlog, conf.tcp_keepidle)
+    internal = None
+    if internal_host is not None:
+        internal = bind(
+            internal_host, conf.internal_bind_port, conf.backlog, conf.tcp_keepidle, "internal_"
+        )
+    service = _make_service(loaded, argv, reactor, listener, internal)
+    for line in description(loaded, listener, internal):
+        say(line)
+    return service
+
+
+def _host(conf: Any, option: str, authenticated: bool, warn: Callable[[str], None]) -> str:
+    host = choose_host(conf, authenticated, option)
     if not authenticated and not is_loopback(host):
         warn(
             f"Listening on {host} without authentication: anyone who reaches this machine can "
             "read, change and delete every image."
         )
-    if loaded.embedded:
-        loaded.thd_make_state_dir()
-    thd_check_database(loaded)
-    listener = bind(host, conf.bind_port, conf.backlog, conf.tcp_keepidle)
-    service = _make_service(loaded, argv, reactor, listener)
-    for line in description(loaded, url_of(listener)):
-        say(line)
-    return service
+    return host
 
 
 def _make_service(
-    loaded: Loaded, argv: Sequence[str], reactor: Any, listener: socket.socket
+    loaded: Loaded,
+    argv: Sequence[str],
+    reactor: Any,
+    listener: socket.socket,
+    internal: socket.socket | None,
 ) -> IService:
     count = worker_count(loaded.conf.workers)
     if not count:
         from glance.services.api import ApiService
 
-        return ApiService(loaded, reactor, listener)
-    from glance.identity.factory import make_authenticator
+        return ApiService(loaded, reactor, listener, internal)
     from glance.identity.limits import make_limits
+    from glance.services.access import thd_load_protection, thd_load_rules
     from glance.services.supervisor import Supervisor, worker_command
     from glance.stores.registry import Stores
 
-    # Made only to be found good: a worker would find its faults anew at every start.
+    # Made only to be found good: a worker would find their faults anew at every start.
     Stores(loaded.conf, reactor)
-    make_authenticator(loaded.conf, reactor, lambda _: False)
+    _, rules = thd_load_rules(loaded.conf)
+    thd_load_protection(loaded.conf, rules)
     make_limits(loaded.conf, reactor)
-    return Supervisor(reactor, listener, worker_command(argv), count)
+    return Supervisor(reactor, listener, worker_command(argv), count, internal)
 
 
 def warn_of_keystone(conf: Any, warn: Callable[[str], None]) -> None:
@@ -89,23 +114,6 @@ def warn_of_keystone(conf: Any, warn: Callable[[str], None]) -> None:
         warn(
             "NOBODY IS AUTHENTICATED: [keystone_authtoken] is configured, but without "
             "[paste_deploy] flavor = keystone it is not used, and every caller is an administrator."
-        )
-
-
-def check_unavailable(conf: Any, warn: Callable[[str], None]) -> None:
-    """Say which options are set to no effect, and refuse those that promise protection.
-
-    :raises ConfigError: TLS is asked for, which this version does not have.
-    """
-    for name in ("cert_file", "key_file", "ca_file"):
-        if getattr(conf, name):
-            raise ConfigError(
-                f"[DEFAULT] {name} asks for TLS, which this version does not serve by itself; "
-                "leave it unset and put a proxy that ends TLS in front."
-            )
-    if conf.healthcheck.allowed_source_ranges:
-        raise ConfigError(
-            "[healthcheck] allowed_source_ranges is not supported by this version; leave it unset."
         )
 
 
@@ -135,13 +143,22 @@ def thd_check_database(loaded: Loaded) -> None:
         engine.dispose()
 
 
-def description(loaded: Loaded, url: str) -> list[str]:
+def description(
+    loaded: Loaded, listener: socket.socket, internal: socket.socket | None
+) -> list[str]:
     """Say where the service listens and where it keeps things."""
-    lines = [f"glance-api {__version__} serves {url}"]
+    scheme = "https" if loaded.conf.cert_file else "http"
+    lines = [f"glance-api {__version__} serves {url_of(listener, scheme)}"]
+    if internal is not None:
+        lines.append(f"Internal port: {url_of(internal, scheme)}")
     if loaded.embedded:
         lines.append(
-            f"No configuration file found: keeping everything in {loaded.state_dir}, "
-            "without authentication, for this machine only."
+            f"No configuration file found: keeping everything in {loaded.state_dir}"
+            + (
+                "."
+                if authenticates(loaded.conf.paste_deploy.flavor)
+                else ", without authentication, for this machine only."
+            )
         )
     else:
         lines.append(f"Configuration: {', '.join(loaded.config_files)}")

@@ -1,6 +1,6 @@
-"""Keep worker processes running behind one listening socket.
+"""Keep worker processes running behind the listening sockets.
 
-The parent holds the port and serves nothing itself; each child adopts the port's descriptor. A
+The parent holds the ports and serves nothing itself; each child adopts the ports' descriptors. A
 child that dies is replaced, after a pause that grows while children die young. Children end with
 their parent, however it ends: they hold the read end of a pipe that closes with it.
 """
@@ -20,9 +20,10 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-#: Descriptors of the port and of the parent's pipe, in a child.
+#: Descriptors of the port, of the parent's pipe and of the internal port, in a child.
 LISTENER_FD = 3
 PARENT_FD = 4
+INTERNAL_FD = 5
 
 #: A child that lives shorter than this, in seconds, died young.
 YOUNG = 5.0
@@ -55,15 +56,23 @@ class Supervisor(Service):
     :param listener: the listening socket.
     :param command: the child's command line.
     :param count: how many.
+    :param internal: the listening socket of the internal port, if there is one.
     """
 
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, listener: socket.socket, command: Sequence[str], count: int
+        self,
+        reactor: Any,
+        listener: socket.socket,
+        command: Sequence[str],
+        count: int,
+        internal: socket.socket | None = None,
     ) -> None:
         self._reactor = reactor
-        self._listener = listener
+        self._listeners = {LISTENER_FD: listener}
+        if internal is not None:
+            self._listeners[INTERNAL_FD] = internal
         self._command = list(command)
         self._count = count
         self._workers: dict[Worker, Any] = {}
@@ -78,6 +87,7 @@ class Supervisor(Service):
 
     def _spawn(self, number: int) -> None:
         worker = Worker(self, number, self._reactor.seconds())
+        ports = {fd: listener.fileno() for fd, listener in self._listeners.items()}
         try:
             process = self._reactor.spawnProcess(
                 worker,
@@ -85,7 +95,7 @@ class Supervisor(Service):
                 self._command,
                 env=dict(os.environ),
                 # Never written to: it ends when we do.
-                childFDs={0: 0, 1: 1, 2: 2, LISTENER_FD: self._listener.fileno(), PARENT_FD: "w"},
+                childFDs={0: 0, 1: 1, 2: 2, PARENT_FD: "w", **ports},
             )
         except Exception as error:
             # Mostly a want of memory or processes, which passes.
@@ -144,7 +154,8 @@ class Supervisor(Service):
         def done(result: Any) -> None:
             if kill.active():
                 kill.cancel()
-            self._listener.close()
+            for listener in self._listeners.values():
+                listener.close()
 
         return ended.addCallback(done)
 

@@ -24,7 +24,7 @@ from glance.config import load
 from glance.domain.errors import GlanceError
 from glance.services.api import ApiService
 from glance.services.logs import start_logging
-from glance.services.supervisor import LISTENER_FD, PARENT_FD
+from glance.services.supervisor import INTERNAL_FD, LISTENER_FD, PARENT_FD
 
 
 class _ParentWatch(FileDescriptor):
@@ -76,7 +76,10 @@ def serve(argv: list[str]) -> int:
 
     reactor: Any = installed
     listener = socket.socket(fileno=LISTENER_FD)
-    service = ApiService(loaded, reactor, listener)
+    internal = None
+    if loaded.conf.internal_bind_port is not None:
+        internal = socket.socket(fileno=INTERNAL_FD)
+    service = ApiService(loaded, reactor, listener, internal)
     os.set_blocking(PARENT_FD, False)
 
     def end() -> None:

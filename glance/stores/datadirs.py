@@ -175,6 +175,21 @@ def thd_free(dirs: Iterable[DataDir]) -> list[tuple[DataDir, int]]:
     return found
 
 
+def thd_probe(dirs: Iterable[DataDir]) -> None:
+    """Check that the directories still are there, on file systems that take files.
+
+    :raises StoreError: one is not, or cannot be written.
+    """
+    for datadir in dirs:
+        path = datadir.path
+        try:
+            read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+        except OSError as e:
+            raise StoreError(f"{path} cannot be used: {e.strerror}.") from e
+        if read_only or not os.access(path, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
+            raise StoreError(f"{path} cannot be written.")
+
+
 def thd_prepare(group: str, option: str, datadir: DataDir, perm: int) -> None:
     """Create a directory if it is missing and check that files can be made in it.
 

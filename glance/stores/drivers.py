@@ -37,7 +37,10 @@ class LazyFactory:
         return import_module(self._module).make(store_id, section, reactor)
 
 
-BUILT_IN: Final = {"file": LazyFactory("file", "glance.stores.file")}
+BUILT_IN: Final = {
+    "file": LazyFactory("file", "glance.stores.file"),
+    "http": LazyFactory("http", "glance.stores.http"),
+}
 
 # Drivers that configurations of the field name and that may still be absent here.
 KNOWN: Final = frozenset({"file", "http", "swift", "rbd", "s3", "cinder", "vmware", "sheepdog"})

@@ -26,11 +26,15 @@ class WriteDenied(StoreError):
 
 
 class WriteDisabled(StoreError):
-    """The store was put out of writing service by a fault in its configuration."""
+    """The store takes no data: by its nature, or for a fault in its configuration."""
 
 
 class DeleteForbidden(StoreError):
     """The store's own permissions refuse the deletion."""
+
+
+class DeleteNotSupported(StoreError):
+    """The data is not the store's to delete; for whoever wants it gone that is as good as done."""
 
 
 class InUse(StoreError):
@@ -41,12 +45,20 @@ class BadLocation(StoreError):
     """A location is not one that this store can have written, or is malformed."""
 
 
+class FetchRefused(BadLocation):
+    """The rules for what may be fetched refuse a URL, or the address that it leads to."""
+
+
 class UnknownStore(StoreError):
     """No store of that name, or for that URL scheme, is configured."""
 
 
 class StoreTimeout(StoreError):
     """The store did not answer within its deadline."""
+
+
+class RemoteUnavailable(StoreError):
+    """The server that holds the data cannot be reached, breaks off, or fails; it may recover."""
 
 
 class BadStoreConfiguration(ConfigError):

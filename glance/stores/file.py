@@ -8,7 +8,7 @@ durable, and nothing is ever overwritten.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail
@@ -24,11 +24,12 @@ from glance.stores.errors import (
     DataNotFound,
     DuplicateData,
     StoreError,
+    StoreTimeout,
     WriteDisabled,
 )
 from glance.stores.interfaces import IStore
 from glance.stores.partfile import PartFile, thd_sweep
-from glance.stores.reader import FileReader, thd_delete_file, thd_open_file
+from glance.stores.reader import FileReader, thd_delete_file, thd_open_file, thd_size_of
 from glance.stores.threads import Pool, Threads
 from glance.stores.writer import FileWriter
 
@@ -56,7 +57,7 @@ class FileStore:
         self.description: str | None = getattr(section, "store_description", None)
         self.weight: int = getattr(section, "weight", None) or 0
         self.writable = False
-        self._prepared = False
+        self._prepared = self._probing = False
         self._group = getattr(section, "group", store_id)
         self._fault: BadStoreConfiguration | None = None
         self._perm = 0
@@ -66,6 +67,7 @@ class FileStore:
         self._metadata_file: str | None = section.filesystem_store_metadata_file
         self._direct = bool(getattr(section, "filesystem_store_direct_io", True))
         self._thin = bool(section.filesystem_thin_provisioning)
+        self._chunk_size: int = section.filesystem_store_chunk_size
         is_set = getattr(section, "is_set", lambda name: False)
         self._several = bool(section.filesystem_store_datadirs)
         try:
@@ -136,6 +138,15 @@ class FileStore:
         self.writable = False
         return self._threads.stop()
 
+    def properties(self) -> Mapping[str, Any]:
+        """Return the directories and how files are written."""
+        places = self.directories
+        return {
+            "data_dir": places if self._several else "".join(places),
+            "chunk_size": self._chunk_size,
+            "thin_provisioning": self._thin,
+        }
+
     def open_writer(self, image_id: str, size: int | None) -> Deferred[FileWriter]:
         """Begin a file in the best directory that it fits into."""
         if not self._prepared:
@@ -180,6 +191,10 @@ class FileStore:
         opening = self._at(url, thd_open_file, late=lambda found: os.close(found[0]))
         return opening.addCallback(lambda found: FileReader(self._threads, *found))
 
+    def size_of(self, url: str) -> Deferred[int]:
+        """Return the length of the file of a URL."""
+        return self._at(url, thd_size_of)
+
     def delete(self, url: str) -> Deferred[None]:
         """Delete the file of a URL."""
         return self._at(url, thd_delete_file)
@@ -207,6 +222,19 @@ class FileStore:
             raise error
 
         return self._threads.run(thd_at, late=late)
+
+    def probe(self) -> Deferred[None]:
+        """Check that the directories can be used; one that hangs is not asked again meanwhile."""
+        if self._fault is not None:
+            return fail(StoreError(str(self._fault)))
+        if self._probing:
+            return fail(StoreTimeout("The store has not answered since it was last asked."))
+        self._probing = True
+
+        def settled() -> None:
+            self._probing = False
+
+        return self._threads.run(datadirs.thd_probe, self._dirs, settled=settled)
 
     def owns(self, url: str) -> bool:
         """Tell whether a URL lies directly inside one of the directories."""

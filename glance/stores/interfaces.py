@@ -72,7 +72,9 @@ class IStoreWriter(Interface):
 class IStoreReader(Interface):
     """One stored object, open for reading."""
 
-    size = Attribute("Length of the object in bytes, an ``int``.")
+    size = Attribute(
+        "Length of the object in bytes; ``None`` where the store learns it only at the end."
+    )
 
     def read(offset: int, length: int) -> Deferred[bytes]:
         """Read up to ``length`` bytes; fewer only at the end of the object."""
@@ -117,6 +119,9 @@ class IStore(Interface):
     def stop() -> Deferred[None]:
         """Let go of threads and connections."""
 
+    def properties() -> Mapping[str, Any]:
+        """Return what administrators are told of how the store works, by option."""
+
     def open_writer(image_id: str, size: int | None) -> Deferred[Any]:
         """Begin an object and return its ``IStoreWriter``.
 
@@ -134,12 +139,20 @@ class IStore(Interface):
         :raises BadLocation: the URL lies outside this store.
         """
 
+    def size_of(url: str) -> Deferred[int]:
+        """Return the length of an object in bytes; 0 where there is no telling.
+
+        :raises DataNotFound: there is none.
+        :raises BadLocation: the URL lies outside this store.
+        """
+
     def delete(url: str) -> Deferred[None]:
         """Delete an object.
 
         :raises DataNotFound: there is none (most callers take that as done).
         :raises DeleteForbidden: the store's permissions refuse it.
         :raises InUse: something else still uses the data.
+        :raises DeleteNotSupported: the data is not the store's to delete (likewise).
         :raises BadLocation: the URL lies outside this store.
         """
 
@@ -150,6 +163,18 @@ class IStore(Interface):
         """Remove what dead writers left unfinished; return how many leftovers went.
 
         Never touches what a live writer, of this or another process, still holds.
+        """
+
+    def probe() -> Deferred[None]:
+        """Tell whether the store can be used just now, for the health check.
+
+        Looks at what can break beyond this process (a mount, a server, permissions), cheaply and
+        without changing anything; a driver that keeps nothing anywhere has nothing to look at.
+        Asked about once a second at most. May take as long as it must, but holds one thread at
+        most.
+
+        :raises StoreTimeout: the store does not answer.
+        :raises StoreError: it cannot be used; the message is for the log.
         """
 
     def owns(url: str) -> bool:

@@ -47,6 +47,14 @@ class Section:
         """Tell whether the operator gave the option a value."""
         return self._set_in(self._group_of(name), name)
 
+    def elsewhere(self, group: str, options: Iterable[Any]) -> Section:
+        """Return the values of a group that is not this store's alone.
+
+        :param options: declared there, in case that the program has not done so.
+        """
+        register(self._conf, group, options)
+        return Section(self._conf, group)
+
     def _group_of(self, name: str) -> str:
         if (
             self._defaults is not None

@@ -54,6 +54,25 @@ def thd_open_file(directory: str, name: str) -> tuple[int, int]:
     return fd, state.st_size
 
 
+def thd_size_of(directory: str, name: str) -> int:
+    """Return the size of a stored file.
+
+    :raises DataNotFound: there is none.
+    :raises BadLocation: it is something else than a regular file.
+    """
+    try:
+        state = os.lstat(os.path.join(directory, name))
+    except FileNotFoundError:
+        raise _thd_missing(directory) from None
+    except OSError as e:
+        if e.errno in _ODD_NAME:
+            raise BadLocation("The location is not one of a file in this store.") from None
+        raise StoreError(f"The store cannot look at the image's data: {e.strerror}.") from e
+    if not stat.S_ISREG(state.st_mode):
+        raise BadLocation("The location is not one of a file in this store.")
+    return state.st_size
+
+
 def thd_delete_file(directory: str, name: str) -> None:
     """Delete a stored file for good.
 

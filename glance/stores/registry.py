@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -9,10 +11,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from glance.config.options.store import backend_options
+from glance.domain.image import Location
 from glance.stores import drivers, options
 from glance.stores.errors import BadStoreConfiguration, StoreError, UnknownStore
 
 RESERVED_PREFIX = "os_glance_"
+
+#: Drivers that never write, whatever their configuration.
+READ_ONLY = frozenset({"http"})
+
+_STORE_KEYS = frozenset({"store", "backend"})
 
 _log = Logger()
 
@@ -20,6 +28,11 @@ _log = Logger()
 def _driver(name: str) -> str:
     name = name.strip()
     return drivers.DRIVER_OF_SCHEME.get(name, name)
+
+
+def is_read_only(store: Any) -> bool:
+    """Tell whether a store can by its nature only be read."""
+    return store.driver in READ_ONLY
 
 
 class Stores:
@@ -136,6 +149,31 @@ class Stores:
         """Return the stores in the order of the configuration."""
         return list(self._stores.values())
 
+    def listed(self) -> list[Any]:
+        """Return the stores that users are told of: all but those the service keeps for itself."""
+        return [s for s in self.all() if not s.store_id.startswith(RESERVED_PREFIX)]
+
+    def described(self, *, detail: bool = False) -> list[dict[str, Any]]:
+        """Describe the stores for users, as the API reference does (``GET /v2/info/stores``).
+
+        :param detail: with what only administrators are told.
+        """
+        return [self._description(store, detail) for store in self.listed()]
+
+    def _description(self, store: Any, detail: bool) -> dict[str, Any]:
+        description: dict[str, Any] = {"id": store.store_id}
+        if store.description:
+            description["description"] = store.description
+        if store.store_id == self._default_id:
+            description["default"] = "true"
+        if is_read_only(store):
+            description["read-only"] = "true"
+        if detail:
+            description["type"] = store.driver
+            description["weight"] = store.weight
+            description["properties"] = dict(store.properties())
+        return description
+
     def get(self, store_id: str | None) -> Any:
         """Return a store by its id.
 
@@ -164,6 +202,63 @@ class Stores:
                 if scheme in store.schemes:
                     return store
         raise UnknownStore("No configured store holds the image's data.")
+
+    def by_preference(
+        self, locations: Iterable[Location], preferred: Sequence[str] = ()
+    ) -> list[Location]:
+        """Order the copies of an image's data: those in stores of greater weight first.
+
+        Among equals the order stays as it is. A copy in no configured store comes last.
+
+        :param preferred: ids of stores that come before all others, in this order.
+        """
+        found = list(locations)
+        if len(found) > 1:
+            found.sort(key=lambda location: self._rank(location, preferred))
+        return found
+
+    def _rank(self, location: Location, preferred: Sequence[str]) -> tuple[int, float]:
+        try:
+            store = self.for_url(location.url, location.store_id)
+        except UnknownStore:
+            return len(preferred), inf
+        before = preferred.index(store.store_id) if store.store_id in preferred else len(preferred)
+        return before, -store.weight
+
+    @property
+    def schemes(self) -> frozenset[str]:
+        """The URL schemes of the stores that users are told of."""
+        return frozenset(scheme for store in self.listed() for scheme in store.schemes)
+
+    def for_new(self, url: str) -> Any:
+        """Return the store that a location given by a user belongs to.
+
+        With several stores it is one that the URL lies inside, otherwise the one of its scheme. Of
+        several the default comes first, then the one of greatest weight.
+
+        :raises UnknownStore: there is none. The message does not repeat the URL.
+        """
+        scheme = url.partition(":")[0].lower()
+        stores = [s for s in self.listed() if scheme in s.schemes]
+        if self.multiple:
+            stores = [s for s in stores if s.owns(url)]
+        if not stores:
+            raise UnknownStore("No configured store is one for that location.")
+        return max(stores, key=lambda s: (s.store_id == self._default_id, s.weight))
+
+    def placed(self, url: str, metadata: Mapping[str, Any]) -> Location:
+        """Make a location of what a user gives, with the store that it belongs to.
+
+        Whatever store the user names, under the present key or that of older releases, counts for
+        nothing: the URL decides. Where there are not several stores, none is named.
+
+        :raises UnknownStore: no store is one for the URL.
+        """
+        store = self.for_new(url)
+        kept = {key: value for key, value in metadata.items() if key not in _STORE_KEYS}
+        if self.multiple:
+            kept["store"] = store.store_id
+        return Location(url, kept)
 
     def sweep(self) -> Deferred[int]:
         """Remove what dead writers left in any store; return how many leftovers went."""

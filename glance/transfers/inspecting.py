@@ -26,8 +26,8 @@ class Inspector:
         """
         return self._lane.run(partial(self._inspection.feed, data))
 
-    def finish(self) -> Deferred[int]:
-        """Decide, at the end of the data; the Deferred gets the virtual size in bytes.
+    def finish(self) -> Deferred[int | None]:
+        """Decide, at the end of the data; the Deferred gets the virtual size in bytes, if known.
 
         :raises UnsupportedContent: the data is not of its format, or not safe.
         """
@@ -38,13 +38,14 @@ def make_inspector(reactor: Any, pool: Any, image: Image, options: Any) -> Inspe
     """Make the inspector of an image's data.
 
     :param options: the group ``[image_format]``.
-    :returns: ``None`` where nothing can be said: in a container the data is no disk.
+    :returns: ``None`` where nothing is said of the data.
     """
-    if image.container_format != "bare" or image.disk_format is None:
+    if image.disk_format is None:
         return None
     inspection = Inspection(
         image.disk_format,
         require_match=options.require_image_format_match,
         gpt_nonfatal=options.gpt_safety_checks_nonfatal,
+        contained=image.container_format != "bare",
     )
     return Inspector(Lane(reactor, pool), inspection)

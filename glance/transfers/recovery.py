@@ -9,7 +9,7 @@ Every lease is taken over by one delete-and-insert that only one process can win
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -50,6 +50,8 @@ class Recovery(Service):
 
     :param stale_time: seconds of a heartbeat standing still after which a lease is void.
     :param interval: seconds between looks.
+    :param others: what finishes or undoes work of other kinds than uploads and removals, by the
+        kind of the lease: called with the image's id and the lease taken over.
     """
 
     _log = Logger()
@@ -64,11 +66,13 @@ class Recovery(Service):
         *,
         stale_time: float,
         interval: float,
+        others: Mapping[str, Callable[[str, str], Awaitable[None]]] | None = None,
     ) -> None:
         self._database = database
         self._stores = stores
         self._remover = remover
         self._identity = identity
+        self._others = others or {}
         self._stale_time = stale_time
         self._interval = interval
         self._reactor = reactor
@@ -165,6 +169,8 @@ class Recovery(Service):
         # The lease taken does not beat: should this fail, it is found again.
         if lease.kind == leases.UPLOAD:
             await self._undo_upload(lease, taken)
+        elif lease.kind in self._others:
+            await self._others[lease.kind](lease.image_id, taken)
         else:
             await self._finish_removal(lease, taken)
         self._start("sweep", self._sweep)

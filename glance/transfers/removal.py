@@ -17,7 +17,13 @@ from glance.db.txdbapi import Database
 from glance.domain.errors import Conflict, Forbidden, NotFound
 from glance.domain.image import DELETED, PENDING_DELETE, TRANSITIONS, Image, check_transition
 from glance.domain.viewer import Viewer
-from glance.stores.errors import DataNotFound, DeleteForbidden, InUse, UnknownStore
+from glance.stores.errors import (
+    DataNotFound,
+    DeleteForbidden,
+    DeleteNotSupported,
+    InUse,
+    UnknownStore,
+)
 from glance.stores.registry import Stores
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.worker import WorkerIdentity
@@ -98,6 +104,7 @@ class Remover:
         check_transition(image, PENDING_DELETE if delayed else DELETED)
         if image.locations and not delayed:
             who = self._identity
+            leases.thd_preempt(connection, image_id, leases.HASHING)
             lease = leases.thd_take(connection, image_id, leases.REMOVAL, who.node, who.worker)
             if lease is None:
                 raise Conflict(f"Image {image_id} is being changed by another request; try again.")
@@ -115,6 +122,8 @@ class Remover:
                 await store.delete(location.url)
             except DataNotFound:
                 self._log.warn("Image {id}: its data was gone already", id=image.id)
+            except DeleteNotSupported:
+                self._log.info("Image {id}: its data is on a foreign server and stays", id=image.id)
             except UnknownStore:
                 self._log.warn(
                     "Image {id}: its data is in a store that is not configured, and stays there",

@@ -4,11 +4,17 @@ Most tests share one service of their pytest process and look after images of th
 they are done its log must hold no traceback: whatever clients do, nothing in it is unforeseen.
 """
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.functional.server import Server
+from tests.functional.server import PATIENCE, ROOT, Server
+
+Refused = Callable[..., str]
 
 
 def _checked(server: Server) -> Iterator[Server]:
@@ -27,6 +33,33 @@ def server() -> Iterator[Server]:
 def fresh_server() -> Iterator[Server]:
     """One service of one process for one test, which may kill it."""
     yield from _checked(Server())
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Refused:
+    """Start a service that cannot be started, by options of ``[DEFAULT]``; return what it says."""
+
+    def refused(**options: object) -> str:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("OS_", "XDG_"))}
+        given = {f"OS_DEFAULT__{name.upper()}": str(value) for name, value in options.items()}
+        done = subprocess.run(
+            [sys.executable, "-m", "glance.cmd.api", "--state-dir", str(tmp_path / "state")],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={"OS_DEFAULT__BIND_PORT": "0"}
+            | kept
+            | given
+            | {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        lines = done.stderr.splitlines()
+        assert lines[-1].startswith("ERROR: "), done.stderr
+        return lines[-1].removeprefix("ERROR: ")
+
+    return refused
 
 
 @pytest.fixture

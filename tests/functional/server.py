@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -11,6 +13,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -28,9 +31,18 @@ OCTETS = {"Content-Type": "application/octet-stream"}
 #: How long anything may take before a test gives up on it. Never decides a test that passes.
 PATIENCE = 60.0
 
-_SERVES = re.compile(r"glance-api \S+ serves http://127\.0\.0\.1:(\d+)")
+_SERVES = re.compile(r"glance-api \S+ serves (https?)://127\.0\.0\.1:(\d+)\n")
+_INTERNAL = re.compile(r"Internal port: https?://127\.0\.0\.1:(\d+)\n")
 _TROUBLE = re.compile(r"Traceback|Unhandled| CRITICAL ")
 _LOUD = re.compile(r"^.* (?:ERROR|CRITICAL) .*$", re.MULTILINE)
+
+
+@functools.cache
+def _compiled() -> Path:
+    """Return a directory for compiled modules, one for this process's services."""
+    place = Path(tempfile.mkdtemp(prefix="glance-compiled-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
 
 
 def eventually(probe: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
@@ -61,6 +73,8 @@ class Server:
     :param settings: options of ``[DEFAULT]``.
     :param options: options of other groups, by group.
     :param token: sent with every request, where callers are told apart.
+    :param plugins: a directory of modules, and of Twisted's plugins, that the process finds.
+    :param tls: how clients speak to it, where its options make it speak TLS.
     :param arguments: more of the command line.
     :param room: bytes of a small file system of its own that it keeps things in.
     :param own_group: make it the leader of a group of processes, as a shell does.
@@ -72,6 +86,8 @@ class Server:
         settings: Mapping[str, object] | None = None,
         options: Mapping[str, Mapping[str, object]] | None = None,
         token: str | None = None,
+        plugins: Path | None = None,
+        tls: ssl.SSLContext | None = None,
         arguments: tuple[str, ...] = (),
         room: int | None = None,
         own_group: bool = False,
@@ -81,6 +97,10 @@ class Server:
         self.log = self.home / "log"
         self.port = 0
         self.token = token
+        #: The second port, where one is configured.
+        self.internal_port = 0
+        self.tls = tls
+        self._said = ""
         self._arguments = arguments
         self._room = room
         self._own_group = own_group
@@ -93,12 +113,18 @@ class Server:
         }
         # Nothing that whoever runs the tests has configured is found.
         self._env |= {"HOME": str(self.home), "XDG_STATE_HOME": str(self.home / "xdg")}
-        self._env |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-        for group, members in {"DEFAULT": values, **(options or {})}.items():
-            self._env |= {
-                f"OS_{group.upper()}__{key.upper()}": str(value) for key, value in members.items()
-            }
+        path = str(ROOT) if plugins is None else f"{ROOT}{os.pathsep}{plugins}"
+        self._env |= {"PYTHONPATH": path, "PYTHONPYCACHEPREFIX": str(_compiled())}
+        # Every start would compile all of the service anew.
+        self._env.pop("PYTHONDONTWRITEBYTECODE", None)
+        self.configure({"DEFAULT": values, **(options or {})})
         self._process: subprocess.Popen[str] | None = None
+
+    def configure(self, options: Mapping[str, Mapping[str, object]]) -> None:
+        """Set options, by group, for the next start."""
+        for group, members in options.items():
+            for key, value in members.items():
+                self._env[f"OS_{group.upper()}__{key.upper()}"] = str(value)
 
     def __enter__(self) -> Server:
         self.start()
@@ -134,7 +160,12 @@ class Server:
                 text=True,
                 process_group=0 if self._own_group else None,
             )
-        self.port = int(self._await(_SERVES)[1])
+        self._said = ""
+        scheme, port = self._await(_SERVES).groups()
+        assert scheme == ("https" if self.tls else "http")
+        self.port = int(port)
+        if "OS_DEFAULT__INTERNAL_BIND_PORT" in self._env:
+            self.internal_port = int(self._await(_INTERNAL)[1])
         connection = self.connection()
         connection.request("GET", "/versions")
         connection.getresponse().read()
@@ -146,12 +177,11 @@ class Server:
         assert self._process is not None and self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         deadline = time.monotonic() + PATIENCE
-        text = ""
-        while (match := pattern.search(text)) is None:
+        while (match := pattern.search(self._said)) is None:
             ready, _, _ = select.select([descriptor], [], [], deadline - time.monotonic())
             piece = os.read(descriptor, 4096) if ready else b""
-            assert piece, f"the service did not start: {text}\n{self.log_text()}"
-            text += piece.decode()
+            assert piece, f"the service did not start: {self._said}\n{self.log_text()}"
+            self._said += piece.decode()
         return match
 
     @property
@@ -260,13 +290,19 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
-    def connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+    def connection(self, port: int | None = None) -> http.client.HTTPConnection:
+        port = port or self.port
+        if self.tls is not None:
+            return http.client.HTTPSConnection(
+                "127.0.0.1", port, timeout=PATIENCE, context=self.tls
+            )
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
 
     def socket(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        return self.tls.wrap_socket(plain, server_hostname="127.0.0.1") if self.tls else plain
 
     def request(
         self,
@@ -274,10 +310,12 @@ class Server:
         path: str,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
+        port: int | None = None,
     ) -> Answer:
         """Make one request over a connection of its own.
 
         :param body: bytes; an iterable of bytes, which goes chunked; or a value to send as JSON.
+        :param port: another port than the usual one.
         """
         headers = dict(headers or {})
         if self.token is not None:
@@ -285,7 +323,7 @@ class Server:
         if isinstance(body, dict | list):
             body = json.dumps(body).encode()
             headers.setdefault("Content-Type", "application/json")
-        connection = self.connection()
+        connection = self.connection(port)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()

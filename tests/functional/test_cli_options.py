@@ -108,6 +108,31 @@ def test_bad_value_in_the_environment(run: Run) -> None:
 
 
 @pytest.mark.parametrize("program", ["api", "twistd"])
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize(
+    ("flavor", "told"),
+    [
+        (
+            "keystone",
+            "[keystone_authtoken] auth_url is not set; the service needs it to log in to the "
+            "identity service.",
+        ),
+        (
+            "trusted-auth",
+            "[paste_deploy] flavor = trusted-auth would believe whatever a request's headers say "
+            "of who makes it. It is not available; use keystone.",
+        ),
+    ],
+)
+def test_authentication_that_cannot_be_done(
+    run: Run, tmp_path: Path, program: str, workers: str, flavor: str, told: str
+) -> None:
+    done = run(program, "--workers", workers, OS_PASTE_DEPLOY__FLAVOR=flavor)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"ERROR: {told}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("program", ["api", "twistd"])
 def test_bad_logging(run: Run, tmp_path: Path, program: str) -> None:
     done = run(program, "--log-file", str(tmp_path / "absent/x"))
     assert done.returncode == 1

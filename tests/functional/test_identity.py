@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.certificates import Authority
+from tests.certificates import Authority
 from tests.functional.identity import IdentityServer
 from tests.functional.server import Answer, Server, eventually
 from tests.functional.wire import Wire

@@ -185,4 +185,5 @@ class TestSilence:
     def test_head_that_never_ends(self, impatient_server: Server) -> None:
         with Wire(impatient_server) as wire:
             wire.send(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            assert wire.answer().status == 408
             assert wire.ended()

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from tests.functional.server import ROOT, Server
-from tests.services.databases import missing
+from tests.services.servers import missing
 
 README = (ROOT / "README.rst").read_text()
 ADDRESS = "127.0.0.1:9292"

@@ -31,10 +31,13 @@ class Wire:
         if receive_buffer is None:
             self.socket = server.socket()
         else:
-            self.socket = socket.socket()
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            self.socket.settimeout(60)
-            self.socket.connect(("127.0.0.1", server.port))
+            plain = socket.socket()
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            plain.settimeout(60)
+            plain.connect(("127.0.0.1", server.port))
+            self.socket = (
+                server.tls.wrap_socket(plain, server_hostname="127.0.0.1") if server.tls else plain
+            )
         self._file = self.socket.makefile("rb")
 
     def __enter__(self) -> Wire:

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 from uuid import uuid4
 
-from tests.services.servers import Server, alive, free_port, missing
-
-__all__ = ["DatabaseServer", "MariaDB", "PostgreSQL", "Server", "alive", "free_port", "missing"]
+from tests.services.servers import Server, missing
 
 
 class DatabaseServer(Server):

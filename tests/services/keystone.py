@@ -3,12 +3,18 @@
 It keeps its data in SQLite and is ready within a few seconds. ``keystone.identity`` is its API as
 its first administrator sees it. What tests do there is seen by other tests: they make users and
 projects of their own, and endpoints in regions of their own.
+
+``python -m tests.services.keystone`` starts one to try things out with.
 """
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import shutil
+import signal
+import tempfile
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -26,6 +32,8 @@ class Keystone(Server):
     """Keystone over SQLite with fernet tokens and one administrator."""
 
     name = "keystone"
+    #: Seconds for which a token is valid that was asked for without saying how long.
+    lifetime = 3600
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -55,7 +63,8 @@ class Keystone(Server):
     def command(self) -> list[str]:
         python = str(self.venv / "bin" / "python")
         # -P: what stands beside the program is not Keystone's.
-        return [python, "-P", str(PROGRAM), str(self.data), str(self.port), ADMIN]
+        place = [str(self.data), str(self.port)]
+        return [python, "-P", str(PROGRAM), *place, ADMIN, str(self.lifetime)]
 
     def answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
@@ -73,8 +82,8 @@ class Keystone(Server):
         if not self._template.exists():
             # What two tests might otherwise make at once.
             self.identity.project("service")
-            self.identity.offer("identity")
-            self.identity.offer("image")
+            for kind in ("identity", "image", "image_remote"):
+                self.identity.offer(kind)
             # Nobody else knows it yet, so its database is at rest.
             shutil.copytree(self.data, self._template)
         self.identity.endpoint("identity", f"{self.url}/v3", REGION)
@@ -87,3 +96,37 @@ class Keystone(Server):
         twin = super()._twin(directory)
         twin._template = self._template
         return twin
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run ``python -m tests.services.keystone``: start one, say how to use it, wait for the end."""
+    parser = argparse.ArgumentParser(description="Start a Keystone that lives until interrupted.")
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--image", metavar="URL", help="of the image service in the catalogue")
+    args = parser.parse_args(argv)
+    # Ends by the signals that it is used to, but tidily.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="glance-keystone-") as directory:
+        keystone = Keystone(Path(directory))
+        keystone.port, keystone.lifetime = args.port, 24 * 3600
+        keystone.binaries()
+        keystone.start()
+        try:
+            if args.image:
+                keystone.identity.endpoint("image", args.image, REGION)
+            service = keystone.identity.service().authtoken(keystone.url)
+            admin = Login(ADMIN, ADMIN, project=ADMIN).environment(keystone.url, REGION)
+            print("# The administrator, for clients:")
+            print("\n".join(f"export {name}={value}" for name, value in admin.items()))
+            print("\n# A service user, for configuration files:\n[keystone_authtoken]")
+            print("\n".join(f"{name} = {value}" for name, value in service.items()), flush=True)
+            while True:
+                signal.pause()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            keystone.stop()
+
+
+if __name__ == "__main__":
+    main()

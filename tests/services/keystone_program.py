@@ -3,7 +3,9 @@
 Runs in the virtual environment that has Keystone. To import Keystone takes seconds, which its own
 programs would each pay; here they are forked off a process that has done so.
 
-Usage: keystone_program.py DIRECTORY PORT PASSWORD
+Usage: keystone_program.py DIRECTORY PORT PASSWORD SECONDS
+
+The last is how long tokens are valid.
 """
 
 import base64
@@ -22,6 +24,8 @@ CONFIGURATION = """
 connection = sqlite:///{directory}/keystone.sqlite
 [fernet_tokens]
 key_repository = {directory}/fernet
+[token]
+expiration = {lifetime}
 [identity]
 # Tests authenticate often, and their passwords are worth nothing.
 password_hash_rounds = 4
@@ -82,11 +86,12 @@ def observed(application: Any, record: TextIO) -> Any:
 
 def main() -> None:
     """Serve until told to end."""
-    directory, port, password = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    directory, port = Path(sys.argv[1]), int(sys.argv[2])
+    password, lifetime = sys.argv[3], int(sys.argv[4])
     # Keystone reads the command line too.
     del sys.argv[1:]
     configuration = directory / "keystone.conf"
-    configuration.write_text(CONFIGURATION.format(directory=directory))
+    configuration.write_text(CONFIGURATION.format(directory=directory, lifetime=lifetime))
     if not (directory / "fernet").exists():
         prepare(directory, configuration, password)
     os.environ["OS_KEYSTONE_CONFIG_FILES"] = str(configuration)

@@ -14,7 +14,7 @@ from glance.db.engine import make_engine
 from glance.db.txdbapi import Database, Retry
 from glance.domain.errors import Unavailable
 from tests.services.catalogue.support import PATIENCE, PumpedReactor
-from tests.services.databases import free_port
+from tests.services.servers import free_port
 
 pytestmark = pytest.mark.service
 

@@ -3,3 +3,4 @@
 from glance.stores.drivers import BUILT_IN
 
 file_store = BUILT_IN["file"]
+http_store = BUILT_IN["http"]

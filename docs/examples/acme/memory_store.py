@@ -62,6 +62,10 @@ class MemoryStore:
         self.writable = False
         return succeed(None)
 
+    def properties(self) -> dict[str, Any]:
+        """Tell administrators how the store works."""
+        return {"limit": self.limit}
+
     def open_writer(self, image_id: str, size: int | None) -> Deferred[MemoryWriter]:
         """Begin an object."""
         url = PREFIX + image_id
@@ -82,6 +86,10 @@ class MemoryStore:
             return fail(DataNotFound("The store does not hold the image's data."))
         return succeed(MemoryReader(self.objects[url]))
 
+    def size_of(self, url: str) -> Deferred[int]:
+        """Look up the length of an object."""
+        return self.open_reader(url).addCallback(lambda reader: reader.size)
+
     def delete(self, url: str) -> Deferred[None]:
         """Forget an object."""
         return self.open_reader(url).addCallback(lambda _: self.objects.pop(url) and None)
@@ -93,6 +101,10 @@ class MemoryStore:
     def owns(self, url: str) -> bool:
         """Tell whether a URL is one of ours."""
         return url.startswith(PREFIX) and "/" not in url.removeprefix(PREFIX)
+
+    def probe(self) -> Deferred[None]:
+        """Find nothing to look at: memory does not go away."""
+        return succeed(None)
 
     def sweep(self) -> Deferred[int]:
         """Find no leftovers: what a dead process had written died with it."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from glance.config.valuetypes import BracketList, HashAlgorithm, Quota
+from glance.config.valuetypes import BaseUrl, BracketList, HashAlgorithm, Quota
 
 CLI = ()
 
 OPTIONS: dict[str, list[cfg.Opt]] = {
     "DEFAULT": [
-        cfg.StrOpt(
+        cfg.Opt(
             "public_endpoint",
+            type=BaseUrl(),
             help="Base URL shown in the versions document. Unset: the one that the request came "
             "in by.",
         ),
@@ -93,6 +94,26 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
             "endpoint that users reach.",
         ),
         cfg.BoolOpt(
+            "do_secure_hash",
+            default=True,
+            help="Compute the hashes of data that a location is added for. Turned off, those that "
+            "the caller states are taken as they are, or none.",
+        ),
+        cfg.IntOpt(
+            "http_retries",
+            default=3,
+            min=0,
+            help="How often the data of an added location is read to compute its hashes before "
+            "that is given up.",
+        ),
+        cfg.Opt(
+            "enabled_import_methods",
+            type=BracketList(),
+            default=["glance-direct", "web-download", "copy-image"],
+            help="Methods by which images may be imported. Clients are told of those among them "
+            "that this service has.",
+        ),
+        cfg.BoolOpt(
             "delayed_delete",
             default=False,
             help="Leave the data of a deleted image to the scrubber; until then it can be "
@@ -110,6 +131,15 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
             min=1,
             help="Seconds without a sign of life after which an upload counts as dead and its "
             "image is made usable again. Must be longer than transfer_heartbeat_interval.",
+        ),
+    ],
+    "task": [
+        cfg.IntOpt(
+            "task_time_to_live",
+            default=48,
+            min=0,
+            deprecated_opts=[cfg.DeprecatedOpt("task_time_to_live", group="DEFAULT")],
+            help="Hours for which a task is shown after it has ended.",
         ),
     ],
     "image_format": [
@@ -161,47 +191,6 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
         cfg.StrOpt(
             "config_file",
             help="The former paste file. Accepted so that old files load; nothing is read from it.",
-        ),
-    ],
-    "healthcheck": [
-        cfg.BoolOpt(
-            "detailed",
-            default=False,
-            help="Give reasons in the answer to /healthcheck. Shows the state of the service to "
-            "anyone who can reach it.",
-        ),
-        cfg.Opt(
-            "backends",
-            type=BracketList(),
-            default=[],
-            help="Further checks: disable_by_file, disable_by_files_ports, enable_by_files.",
-        ),
-        cfg.Opt(
-            "allowed_source_ranges",
-            type=BracketList(),
-            default=[],
-            help="Networks whose addresses may ask; empty lets anyone.",
-        ),
-        cfg.BoolOpt(
-            "ignore_proxied_requests",
-            default=False,
-            help="Do not answer requests that came through a proxy.",
-        ),
-        cfg.StrOpt(
-            "disable_by_file_path",
-            help="The service counts as out of use as long as this file exists.",
-        ),
-        cfg.Opt(
-            "disable_by_file_paths",
-            type=BracketList(),
-            default=[],
-            help="The same for single ports, as port:path pairs.",
-        ),
-        cfg.Opt(
-            "enable_by_file_paths",
-            type=BracketList(),
-            default=[],
-            help="The service counts as in use only while one of these files exists.",
         ),
     ],
 }

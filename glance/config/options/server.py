@@ -47,25 +47,6 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
             min=1,
             help="Seconds of silence after which TCP asks whether the peer is still there.",
         ),
-        cfg.IntOpt(
-            "client_socket_timeout",
-            default=900,
-            min=0,
-            help="Seconds without any progress after which a client's connection is closed; 0 "
-            "waits for ever.",
-        ),
-        cfg.BoolOpt(
-            "http_keepalive",
-            default=True,
-            help="Let a client send several requests over one connection.",
-        ),
-        cfg.IntOpt(
-            "max_header_line",
-            default=16384,
-            min=0,
-            help="Longest request line or header line taken, in bytes. Large tokens with a "
-            "service catalogue in them may need more.",
-        ),
         cfg.StrOpt(
             "cert_file",
             help="PEM file with the server's certificate and those that lead to its authority. "
@@ -79,6 +60,29 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
             "ca_file",
             help="PEM file with the authorities that clients' certificates must come from. Set, "
             "it makes a client certificate obligatory.",
+        ),
+        cfg.HostAddressOpt(
+            "internal_bind_host",
+            default="127.0.0.1",
+            metavar="HOST",
+            help="Address of the internal port.",
+        ),
+        cfg.PortOpt(
+            "internal_bind_port",
+            metavar="PORT",
+            help="A second port, for other services of the cloud, on which images show where their "
+            "data is. Set, it makes bind_port hide that, whatever show_image_direct_url and "
+            "show_multiple_locations say. 0 takes any free port.",
+        ),
+        cfg.BoolOpt(
+            "internal_show_image_direct_url",
+            default=True,
+            help="show_image_direct_url of the internal port.",
+        ),
+        cfg.BoolOpt(
+            "internal_show_multiple_locations",
+            default=True,
+            help="show_multiple_locations of the internal port.",
         ),
     ]
 }

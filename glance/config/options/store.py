@@ -105,6 +105,34 @@ def file_options() -> list[cfg.Opt]:
     ]
 
 
+def http_options() -> list[cfg.Opt]:
+    """Declare what the http driver takes, in ``[glance_store]`` or in a store's own section."""
+    return [
+        cfg.StrOpt(
+            "https_ca_certificates_file",
+            help="PEM file of the authorities that certificates of https servers must come from. "
+            "Unset, those that the system trusts.",
+        ),
+        cfg.BoolOpt(
+            "https_insecure",
+            default=False,
+            help="Do not verify the certificates of https servers. Has no effect where "
+            "https_ca_certificates_file is set.",
+        ),
+        cfg.DictOpt(
+            "http_proxy_information",
+            default={},
+            help="Proxies to fetch through, by the scheme of the URL, such as "
+            "http:10.0.0.1:3128,https:10.0.0.1:3128. Names are then resolved by the proxy, which "
+            "has to see to it where they lead.",
+        ),
+    ]
+
+
+#: What each driver takes that comes with the service.
+DRIVER_OPTIONS = {"file": file_options, "http": http_options}
+
+
 OPTIONS: dict[str, list[cfg.Opt]] = {
     "DEFAULT": [
         cfg.DictOpt(
@@ -133,5 +161,6 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
             help="Scheme of the store for new images when enabled_backends is not set.",
         ),
         *file_options(),
+        *http_options(),
     ],
 }

@@ -203,11 +203,19 @@ def test_a_tag_or_property_that_was_removed_is_not_found(catalogue: Catalogue) -
 
 
 def test_case_where_databases_differ(catalogue: Catalogue) -> None:
-    """MariaDB compares names, tags and properties without case; the others do not."""
+    """MariaDB compares names, tags and values without case; the others do not."""
     catalogue.add(id="i", name="Name", tags=["Tag"], properties={"Prop": "Value"})
     expected = {"i"} if catalogue.kind == "mysql" else set()
-    for wanted in (Equals("name", "NAME"), HasTag("TAG"), HasProperty("PROP", "VALUE")):
+    for wanted in (Equals("name", "NAME"), HasTag("TAG"), HasProperty("Prop", "VALUE")):
         assert matching(catalogue, wanted) == expected
+
+
+@pytest.mark.parametrize("name", ["PROP", "prop", "Pröp", "Prop "])
+def test_the_name_of_a_property_is_taken_to_the_letter(catalogue: Catalogue, name: str) -> None:
+    """Otherwise a protected property could be asked about by another spelling."""
+    catalogue.add(id="i", properties={"Prop": "Value"})
+    assert matching(catalogue, HasProperty(name, "Value")) == set()
+    assert matching(catalogue, HasProperty("Prop", "Value")) == {"i"}
 
 
 # --- Whole images, and what they cost

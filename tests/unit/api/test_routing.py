@@ -9,6 +9,7 @@ from glance.api.routing import NO_CONTENT, Dispatcher, Reply, Route, json_reply,
 from glance.domain.correlation import Correlation
 from glance.domain.errors import NotFound, Unavailable
 from glance.identity.context import Identity, RequestContext
+from glance.stores.errors import RemoteUnavailable, StoreTimeout, WriteDenied
 
 
 class Request(DummyRequest):
@@ -109,6 +110,22 @@ class TestDispatcher(SynchronousTestCase):
         self.ask()
         self.assertEqual(self.request.code, 431)
         self.assertEqual(self.calls, [])
+        name = self.header("x-openstack-request-id")
+        self.assertTrue(name.startswith("req-"))
+        self.assertNotIn("x", name.removeprefix("req-"))
+
+    def test_answers_are_compressed_where_that_is_wanted(self):
+        async def compress(request, reply):
+            return Reply(reply.status, b"small", headers=(("Content-Encoding", "x"),))
+
+        dispatcher = Dispatcher(self.authenticator, 64, compress)
+        dispatch = dispatcher.endpoint(self.handle, Route("GET", "/x"))
+        self.result = json_reply({"a": 1}, 201)
+        self.assertEqual(self.successResultOf(ensureDeferred(dispatch(self.request))), b"small")
+        self.assertEqual(self.header("Content-Length"), "5")
+        self.assertEqual(self.header("Content-Encoding"), "x")
+        self.result = None
+        self.assertIsNone(self.successResultOf(ensureDeferred(dispatch(self.request))))
 
     def test_caller_is_named_in_the_log(self):
         self.authenticator = SlowAuthenticator(identity=Identity(user_id="u", project_id="p"))
@@ -116,6 +133,31 @@ class TestDispatcher(SynchronousTestCase):
         self.ask()
         self.assertEqual(self.request.correlation, Correlation("req-1", user="u", project="p"))
         self.assertEqual(len(self.calls), 1)
+
+    def test_log_knows_more_of_the_caller(self):
+        identity = Identity(
+            user_id="u",
+            user_domain_id="ud",
+            project_id="p",
+            project_domain_id="pd",
+            domain_id="d",
+            system_scope="all",
+        )
+        self.authenticator = Authenticator(identity=identity)
+        self.request = Request(x_openstack_request_id="req-1")
+        self.ask()
+        self.assertEqual(
+            self.request.correlation,
+            Correlation(
+                "req-1",
+                user="u",
+                project="p",
+                domain="d",
+                system_scope="all",
+                user_domain="ud",
+                project_domain="pd",
+            ),
+        )
 
     def test_anonymous_caller_may_look(self):
         self.authenticator = Authenticator(read_only=True)
@@ -153,6 +195,14 @@ class TestDispatcher(SynchronousTestCase):
         self.ask()
         self.assertEqual(self.request.code, 503)
         self.assertGreater(int(self.header("Retry-After")), 0)
+
+    def test_store_that_does_not_answer_says_so_too(self):
+        for error in (StoreTimeout("Slow."), RemoteUnavailable("Away."), WriteDenied("Full.")):
+            self.request = Request()
+            self.result = error
+            self.ask()
+            self.assertEqual(self.request.code, 503)
+            self.assertGreater(int(self.header("Retry-After")), 0)
 
     def test_what_nobody_foresaw_is_logged_and_not_told(self):
         self.result = RuntimeError("secret")

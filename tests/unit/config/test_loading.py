@@ -84,6 +84,16 @@ class TestDefaultFiles:
         write("[DEFAULT]\nbacklog = 3\n", "two/glance-api.conf.d/x.conf")
         assert api().conf.backlog == 3
 
+    def test_the_rules_for_fetching_may_have_a_file_of_their_own(
+        self, api: LoadApi, write: WriteFile
+    ) -> None:
+        rules = "[import_filtering_opts]\nallowed_ports = [8080]\ndisallowed_hosts = [a, b]\n"
+        write(rules, "one/glance-image-import.conf", database="")
+        write("[import_filtering_opts]\nallowed_ports = 81, 82\n", "one/glance-api.conf")
+        found = api().conf.import_filtering_opts
+        assert (found.allowed_ports, found.disallowed_hosts) == ([81, 82], ["a", "b"])
+        assert (found.allowed_schemes, found.allowed_hosts) == (["http", "https"], [])
+
     def test_given_file_replaces_the_default_ones(self, api: LoadApi, write: WriteFile) -> None:
         write("[DEFAULT]\nbacklog = 2\n", "one/glance-api.conf")
         loaded = api("--config-file", write())
@@ -196,6 +206,8 @@ class TestErrors:
             ("[glance_store]\nfilesystem_store_file_perm = 689\n", "file_perm", "octal"),
             ("[image_format]\nrequire_image_format_match=x\n", "[image_format]require", "true"),
             ("[healthcheck]\ndetailed = x\n", "[healthcheck]detailed", "true or false"),
+            ("[import_filtering_opts]\nallowed_ports = [80, x]\n", "allowed_ports", "a list"),
+            ("[import_filtering_opts]\ndisallowed_ports = 0\n", "disallowed_ports", "a list"),
         ],
     )
     def test_wrong_value_is_named_with_its_place(
@@ -301,6 +313,9 @@ class TestErrors:
         told = message(api, "--config-file", write("[DEFAULT]\ncert_file = /c\n"))
         assert "[DEFAULT]cert_file" in told
         assert "[DEFAULT]key_file must be set" in told
+        told = message(api, "--config-file", write("[DEFAULT]\nca_file = /c\n"))
+        assert "[DEFAULT]ca_file" in told
+        assert "[DEFAULT]cert_file and [DEFAULT]key_file must be set" in told
         told = message(api, "--config-file", write("[DEFAULT]\ntransfer_stale_time = 10\n"))
         assert "transfer_heartbeat_interval" in told
 
@@ -319,6 +334,23 @@ class TestValues:
         path = write("[image_format]\ndisk_formats = []\ncontainer_formats =\n")
         conf = api("--config-file", path).conf
         assert conf.image_format.disk_formats == conf.image_format.container_formats == []
+
+    @pytest.mark.parametrize(
+        "url",
+        ["http://a", "HTTPS://images.example:8443/image/", "https://[::1]:9292", "http://a_b/"],
+    )
+    def test_base_urls(self, api: LoadApi, write: WriteFile, url: str) -> None:
+        conf = api("--config-file", write(f"[DEFAULT]\npublic_endpoint = {url}\n")).conf
+        assert conf.public_endpoint == url
+
+    @pytest.mark.parametrize(
+        "url",
+        ["images.example", "ftp://a", "http://", "http://a?b", "http://a/#b", "http://u@a", "//a"],
+    )
+    def test_no_base_urls(self, api: LoadApi, write: WriteFile, url: str) -> None:
+        told = message(api, "--config-file", write(f"[DEFAULT]\npublic_endpoint = {url}\n"))
+        assert told.startswith("[DEFAULT]public_endpoint (")
+        assert "it must be a URL such as" in told
 
     def test_facilities_in_any_spelling(self, api: LoadApi) -> None:
         for text in ("LOG_LOCAL3", "local3", "log_local3"):
@@ -359,13 +391,16 @@ class TestStores:
         path = write(
             "[DEFAULT]\nenabled_backends = fast:file, slow:file, far:http\n"
             "[fast]\nfilesystem_store_datadir = /fast\nstore_description = Fast\n"
-            "[far]\nweight = 3\n"
+            "[far]\nweight = 3\nhttp_proxy_information = http:h:1\n"
+            "[backend_defaults]\nhttps_insecure = true\n"
         )
         conf = api("--config-file", path).conf
         assert conf.fast.filesystem_store_datadir == "/fast"
         assert conf.fast.store_description == "Fast"
         assert conf["slow"].filesystem_store_datadir == "/var/lib/glance/images"
         assert conf.far.weight == 3
+        assert conf.far.http_proxy_information == {"http": "h:1"}
+        assert conf.backend_defaults.https_insecure is True
 
     @pytest.mark.parametrize("section", ["fast", "backend_defaults"])
     def test_wrong_value_in_a_section(self, api: LoadApi, write: WriteFile, section: str) -> None:

@@ -3,32 +3,15 @@
 import re
 from pathlib import Path
 
-from glance.api.actions import ActionsResource
-from glance.api.image_data import ImageDataResource
-from glance.api.images import ImagesResource
-from glance.api.schemas import SchemasResource
 from glance.config.programs import PROGRAMS
 
 ROOT = Path(__file__).parents[3]
-RESOURCES = (ActionsResource, ImageDataResource, ImagesResource, SchemasResource)
-#: Read, but with nothing yet that they could limit or choose.
-READ_IN_VAIN = {"user_storage_quota", "image_member_quota", "image_location_quota", "backends"}
+#: Told to administrators, and nothing else.
+READ_IN_VAIN = {"filesystem_store_chunk_size"}
 
 
 def page(name: str) -> str:
     return (ROOT / "docs" / f"{name}.rst").read_text()
-
-
-def test_every_route_is_listed():
-    routes = {
-        f"{route.method} /v2{route.path}"
-        for resource in RESOURCES
-        for member in vars(resource).values()
-        for route in getattr(member, "routes", ())
-    }
-    text = page("api").replace("{id}", "<image_id>")
-    text = re.sub(r"\{(\w+)\}", r"<\1>", text)
-    assert set(re.findall(r"\* - ``([A-Z]+ /v2\S+)``", text)) == routes
 
 
 def test_options_without_effect_are_listed():
@@ -42,7 +25,7 @@ def test_options_without_effect_are_listed():
     # The paste file has a paragraph of its own.
     without_effect = (declared - words - {"config_file"}) | READ_IN_VAIN
     text = page("configuration")
-    table = text[text.index("\nAccepted without effect\n") : text.index("\nRefused, because")]
+    table = text[text.index("\nAccepted without effect\n") :]
     listed = set()
     for row in re.findall(r"^   \* - (.*?)^     - ", table, re.DOTALL | re.MULTILINE)[1:]:
         listed |= set(re.findall(r"``(\w+)``", row))

@@ -22,7 +22,7 @@ def qcow2(
     return header.ljust(64 * 1024, b"\0")
 
 
-def inspect(data: bytes, disk_format: str, piece: int = MIB, **options: object) -> int:
+def inspect(data: bytes, disk_format: str, piece: int = MIB, **options: object) -> int | None:
     inspection = Inspection(disk_format, **options)  # type: ignore[arg-type]
     for start in range(0, len(data), piece):
         inspection.feed(memoryview(data)[start : start + piece])
@@ -79,6 +79,21 @@ def test_formats_without_an_inspector_take_what_looks_like_no_other(disk_format)
 def test_data_that_refers_outside_itself_is_refused(disk_format, header, check, require_match):
     with pytest.raises(UnsupportedContent, match=check):
         inspect(header, disk_format, require_match=require_match)
+
+
+@pytest.mark.parametrize(
+    "header", [qcow2(backing=0x200), qcow2(incompatible=1 << 2), b"QED\0" + bytes(4096)]
+)
+@pytest.mark.parametrize("disk_format", ["qcow2", "vmdk", "raw"])
+def test_a_container_does_not_hide_what_refers_outside_itself(header, disk_format):
+    with pytest.raises(UnsupportedContent):
+        inspect(header, disk_format, contained=True)
+
+
+@pytest.mark.parametrize("disk_format", ["qcow2", "vmdk", "raw", "iso"])
+def test_a_container_holds_anything_else(disk_format):
+    for data in (b"", b"an archive " * 1000, qcow2(), gpt_disk(boot_flag=0x33)):
+        assert inspect(data, disk_format, contained=True) is None
 
 
 def test_a_mismatch_passes_when_matching_is_not_required():

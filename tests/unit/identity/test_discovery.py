@@ -23,6 +23,7 @@ def version(href, name="v3.14", status="stable"):
         (URL, "https://public.example/identity/v3/", f"{URL}/identity/v3"),
         (f"{URL}/identity", "https://public.example/identity/v3/", f"{URL}/identity/v3"),
         (f"{URL}/identity", "https://public.example/v3/", f"{URL}/identity/v3"),
+        (f"{URL}/identity", "https://public.example/other/v3/", f"{URL}/identity/v3"),
         (URL, "nonsense", f"{URL}/v3"),
         (URL, "http://[", f"{URL}/v3"),
         (URL, None, f"{URL}/v3"),

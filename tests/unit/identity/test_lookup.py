@@ -240,6 +240,15 @@ class TestOutages(LookupCase):
         self.verdict("other")
         self.assertEqual(self.logged(LogLevel.info), ["The identity service answers again"])
 
+    def test_outages_that_come_and_go_do_not_fill_the_log(self):
+        for number in range(20):
+            self.validator.verdicts["t"] = CallFailed("no")
+            self.failure()
+            self.verdict(f"other {number}")
+            self.clock.advance(0.5)
+        self.assertEqual(len(self.logged(LogLevel.error)), 2)
+        self.assertEqual(len(self.logged(LogLevel.info)), 2)
+
     def test_bug_is_no_outage(self):
         self.validator.verdicts["t"] = ZeroDivisionError()
         self.failureResultOf(self.ask(), ZeroDivisionError)

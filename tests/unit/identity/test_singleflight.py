@@ -97,12 +97,13 @@ class TestSingleFlight(SynchronousTestCase):
         self.assertEqual(self.successResultOf(third), "x")
 
     def test_waiter_that_cancels_another_when_the_result_comes(self):
-        first, second = self.run_(), self.run_()
+        first, second, third = (self.run_() for _ in range(3))
         first.addCallback(lambda result: second.cancel())
         second.addErrback(lambda failure: failure.trap(CancelledError) and "cancelled")
         self.calls[0].callback("x")
         self.successResultOf(first)
         self.assertEqual(self.successResultOf(second), "cancelled")
+        self.assertEqual(self.successResultOf(third), "x")
 
     def test_waiter_that_asks_again_when_the_result_comes(self):
         again = []

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from glance.services.supervisor import (
+    INTERNAL_FD,
     LISTENER_FD,
     LONGEST_PAUSE,
     PARENT_FD,
@@ -109,6 +110,17 @@ class SupervisorTests(SynchronousTestCase):
         descriptors = arguments["childFDs"]
         self.assertEqual(descriptors[LISTENER_FD], LISTENER)
         self.assertEqual(descriptors[PARENT_FD], "w")
+        self.assertNotIn(INTERNAL_FD, descriptors)
+
+    def test_internal_port(self) -> None:
+        internal: Any = SimpleNamespace(fileno=lambda: 11, close=lambda: self.closed.append(2))
+        supervisor = Supervisor(self.reactor, self.listener, ["w"], 1, internal)
+        supervisor.startService()
+        descriptors = self.spawned[0].arguments["childFDs"]
+        self.assertEqual((descriptors[LISTENER_FD], descriptors[INTERNAL_FD]), (LISTENER, 11))
+        self.assertEqual(descriptors[PARENT_FD], "w")
+        self.successResultOf(supervisor.stopService())
+        self.assertEqual(self.closed, [1, 2])
 
     def test_one_that_dies_is_replaced(self) -> None:
         self.start(2)

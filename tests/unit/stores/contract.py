@@ -89,6 +89,7 @@ class StoreContract:
         store = await self.make_store()
         stored = await put(store, IMAGE, b"some data", 9)
         assert stored.size == 9
+        assert await store.size_of(stored.url) == 9
         assert await get(store, stored.url) == b"some data"
         assert store.owns(stored.url)
         assert stored.url in store.url_for(IMAGE)
@@ -100,6 +101,12 @@ class StoreContract:
             stored = await put(store, image_id, b"", size)
             assert stored.size == 0
             assert await get(store, stored.url) == b""
+
+    @driven
+    async def test_a_store_that_works_says_so(self):
+        store = await self.make_store()
+        for _ in range(2):
+            assert await store.probe() is None
 
     @driven
     async def test_several_writes_at_once_out_of_order(self):
@@ -235,8 +242,8 @@ class StoreContract:
         stored = await put(store, IMAGE, b"data")
         other = await put(store, OTHER, b"other")
         await store.delete(stored.url)
-        await self.fails(store.open_reader(stored.url), DataNotFound)
-        await self.fails(store.delete(stored.url), DataNotFound)
+        for attempt in (store.open_reader, store.size_of, store.delete):
+            await self.fails(attempt(stored.url), DataNotFound)
         assert await get(store, other.url) == b"other"
         assert (await put(store, IMAGE, b"again")).url == stored.url
 
@@ -245,7 +252,7 @@ class StoreContract:
         store = await self.make_store()
         for url in (self.foreign_url, "", "nonsense", "gopher://host/secret"):
             assert not store.owns(url)
-            for attempt in (store.open_reader, store.delete):
+            for attempt in (store.open_reader, store.size_of, store.delete):
                 error = await self.fails(attempt(url), BadLocation)
                 assert not url or url not in str(error)
                 assert "secret" not in str(error)

@@ -25,6 +25,7 @@ def file_section(**given: Any) -> Section:
         "filesystem_store_datadirs": None,
         "filesystem_store_metadata_file": None,
         "filesystem_store_file_perm": 0,
+        "filesystem_store_chunk_size": 65536,
         "filesystem_thin_provisioning": False,
         "filesystem_store_timeout": 0,
         "filesystem_store_thread_pool_size": 4,

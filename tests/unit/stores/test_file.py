@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import tempfile
+from types import SimpleNamespace
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
@@ -97,7 +98,7 @@ class LocationTests(FileCase):
             file.write("secret")
 
     def refused(self, url):
-        for attempt in (self.store.open_reader, self.store.delete):
+        for attempt in (self.store.open_reader, self.store.size_of, self.store.delete):
             error = self.failureResultOf(attempt(url)).value
             self.assertIsInstance(error, (BadLocation, DataNotFound))
             self.assertNotIn(self.root, error.message)
@@ -193,12 +194,22 @@ class LocationTests(FileCase):
 
     def test_a_missing_directory_is_not_a_missing_file(self):
         os.rename(self.datadir, self.datadir + "-away")
-        for attempt in (self.store.open_reader, self.store.delete):
+        for attempt in (self.store.open_reader, self.store.size_of, self.store.delete):
             error = self.failureResultOf(attempt(self.url), StoreError).value
             self.assertNotIsInstance(error, DataNotFound)
 
 
 class ConfigurationTests(FileCase):
+    def test_properties(self):
+        store = self.started(filesystem_thin_provisioning=True, filesystem_store_chunk_size=4096)
+        self.assertEqual(
+            store.properties(),
+            {"data_dir": self.datadir, "chunk_size": 4096, "thin_provisioning": True},
+        )
+        dirs = [f"{self.root}/a:1", f"{self.root}/b:2"]
+        store = self.started(filesystem_store_datadir=None, filesystem_store_datadirs=dirs)
+        self.assertEqual(store.properties()["data_dir"], [f"{self.root}/b", f"{self.root}/a"])
+
     def faulty(self, option, **given):
         given.setdefault("filesystem_store_datadir", self.datadir)
         store = file_store(**given)
@@ -331,6 +342,42 @@ class DirectoryChoiceTests(FileCase):
         self.assertEqual(os.listdir(self.datadir), [])
 
 
+class ProbeTests(FileCase):
+    def fails(self, store):
+        return self.failureResultOf(store.probe(), StoreError).value.message
+
+    def test_directory_that_went_away(self):
+        store = self.started()
+        os.rename(self.datadir, self.datadir + ".away")
+        self.assertIn("No such file", self.fails(store))
+        os.rename(self.datadir + ".away", self.datadir)
+        self.successResultOf(store.probe())
+
+    def test_every_directory_counts(self):
+        dirs = [f"{self.root}/a", f"{self.root}/b"]
+        store = self.started(filesystem_store_datadir=None, filesystem_store_datadirs=dirs)
+        self.successResultOf(store.probe())
+        os.rmdir(dirs[1])
+        self.assertIn(dirs[1], self.fails(store))
+
+    def test_directory_that_cannot_be_written(self):
+        store = self.started()
+        self.patch(os, "access", lambda *_, **__: False)
+        self.assertIn("cannot be written", self.fails(store))
+
+    def test_file_system_that_became_read_only(self):
+        store = self.started()
+        flags = SimpleNamespace(f_flag=os.ST_RDONLY)
+        self.patch(os, "statvfs", lambda _: flags)
+        self.assertIn("cannot be written", self.fails(store))
+
+    def test_faulty_configuration(self):
+        store = file_store(filesystem_store_datadir="relative")
+        self.failureResultOf(store.start(), BadStoreConfiguration)
+        self.addCleanup(store.stop)
+        self.assertIn("filesystem_store_datadir", self.fails(store))
+
+
 class DeletionTests(FileCase):
     def test_refusals(self):
         store = self.started()
@@ -460,11 +507,21 @@ class HangingStoreTests(FileCase):
         for operation in (
             lambda: self.store.open_writer(IMAGE, None),
             lambda: self.store.open_reader(url),
+            lambda: self.store.size_of(url),
             lambda: self.store.delete(url),
         ):
             self.times_out(operation())
         self.pool.release_all()
         self.assertEqual(self.files(), [])
+
+    def test_probes_of_a_store_that_hangs_hold_one_thread(self):
+        first = self.store.probe()
+        self.failureResultOf(self.store.probe(), StoreTimeout)
+        self.times_out(first)
+        self.failureResultOf(self.store.probe(), StoreTimeout)
+        self.assertEqual(len(self.pool.waiting), 1)
+        self.pool.release_all()
+        self.now(self.store.probe())
 
     def test_a_writer_opened_too_late_is_discarded(self):
         self.running(self.store.open_writer(IMAGE, None))

@@ -12,10 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from glance.domain.image import Location
 from glance.stores import drivers, file
 from glance.stores.errors import (
     BadLocation,
     BadStoreConfiguration,
+    FetchRefused,
     StoreError,
     StoreTimeout,
     UnknownStore,
@@ -155,12 +157,12 @@ class SingleStoreTests(RegistryCase):
     def test_default(self):
         stores = self.stores(self.CONF)
         self.assertFalse(stores.multiple)
-        self.assertEqual([s.store_id for s in stores.all()], ["file"])
+        self.assertEqual([s.store_id for s in stores.all()], ["file", "http"])
         self.assertIs(stores.default, stores.get("file"))
 
     def test_absent_drivers_are_passed_over(self):
         stores = self.stores(self.CONF + "stores = rbd, file, http, filesystem\n")
-        self.assertEqual([s.store_id for s in stores.all()], ["file"])
+        self.assertEqual([s.store_id for s in stores.all()], ["file", "http"])
 
     def test_default_store_is_a_scheme(self):
         stores = self.stores(self.CONF + "default_store = filesystem\n")
@@ -170,12 +172,17 @@ class SingleStoreTests(RegistryCase):
         self.refused(self.CONF + "stores = file, floppy\n", "[glance_store] stores", "floppy")
         self.refused(self.CONF + "default_store = rbd\n", "[glance_store] default_store", "rbd")
         self.refused(self.CONF + "stores = http\n", "[glance_store] default_store")
+        self.refused(
+            self.CONF + "http_proxy_information = gopher:h:1\n",
+            "[glance_store] http_proxy_information",
+        )
 
     def test_locations_go_by_scheme(self):
         stores = self.stores(self.CONF)
         for url in ("file:///elsewhere/x", "FILESYSTEM:///x", f"file://{self.root}/images/x"):
             self.assertIs(stores.for_url(url, None), stores.default)
         self.assertIs(stores.for_url("file:///elsewhere/x", "was-multi"), stores.default)
+        self.assertIs(stores.for_url("HTTPS://h/x", None), stores.get("http"))
         self.assertRaises(UnknownStore, stores.for_url, "rbd://x", None)
         error = self.failureResultOf(stores.default.open_reader("file:///etc/passwd"))
         error.trap(BadLocation, StoreError)
@@ -192,6 +199,127 @@ class SingleStoreTests(RegistryCase):
         stores = self.stores(self.CONF + "filesystem_store_datadirs = {root}/a\n")
         self.successResultOf(stores.start())
         self.failureResultOf(stores.default.open_writer("x", None), WriteDisabled)
+
+    def test_new_locations(self):
+        stores = self.stores(self.CONF)
+        self.assertIs(stores.for_new("HTTP://h/x"), stores.get("http"))
+        found = stores.placed("http://h/x", {"store": "file", "backend": "file", "k": "v"})
+        self.assertEqual((found.url, found.metadata), ("http://h/x", {"k": "v"}))
+        self.assertRaises(UnknownStore, stores.for_new, "rbd://secret")
+
+    def test_rules_for_fetching_reach_the_driver(self):
+        text = self.CONF + "[import_filtering_opts]\nallowed_ports = [8080]\n"
+        store = self.stores(text).get("http")
+        error = self.failureResultOf(store.size_of("http://h:80/x"), FetchRefused).value
+        self.assertIn("allowed_ports", error.message)
+
+
+WEB = (
+    SEVERAL.replace("cheap:file", "cheap:file, web:http, mirror:http, os:http")
+    + """
+[web]
+weight = 3
+[mirror]
+weight = 20
+"""
+)
+
+
+class SeveralKindsTests(RegistryCase):
+    """What concerns several stores at once."""
+
+    def setUp(self):
+        super().setUp()
+        self.several = self.stores(WEB)
+        self.fast = f"file://{self.root}/fast/x"
+        self.cheap = f"file://{self.root}/cheap/x"
+
+    def ordered(self, *locations):
+        found = self.several.by_preference([Location(url, meta) for url, meta in locations])
+        return [location.url for location in found]
+
+    def test_copies_in_stores_of_greater_weight_come_first(self):
+        order = self.ordered(
+            ("http://gone/", {"store": "gone"}),
+            (self.cheap, {"store": "cheap"}),
+            ("http://web/", {"store": "web"}),
+            ("rbd://nowhere", {}),
+            (self.fast, {"backend": "fast"}),
+            ("http://mirror/", {"store": "mirror"}),
+            ("http://web/2", {"store": "web"}),
+        )
+        # A store that is gone: its copies are read through another of the kind.
+        expected = ["http://mirror/", self.fast, "http://gone/", "http://web/", "http://web/2"]
+        self.assertEqual(order, [*expected, self.cheap, "rbd://nowhere"])
+
+    def test_rows_from_before_several_stores_count_by_their_url(self):
+        self.assertEqual(self.ordered((self.cheap, {}), (self.fast, {})), [self.fast, self.cheap])
+
+    def test_one_copy_is_not_looked_at(self):
+        self.several.for_url = None
+        self.assertEqual(self.ordered((self.fast, {})), [self.fast])
+        self.assertEqual(self.ordered(), [])
+
+    def test_new_locations_are_placed_by_url(self):
+        for url, store_id in (
+            (self.fast, "fast"),
+            (self.cheap, "cheap"),
+            ("HTTPS://h/x", "mirror"),
+        ):
+            for metadata in ({}, {"store": "web"}, {"backend": "gone", "k": "v"}):
+                found = self.several.placed(url, metadata)
+                self.assertEqual(found.url, url)
+                expected = {"store": store_id} | ({"k": "v"} if "k" in metadata else {})
+                self.assertEqual(found.metadata, expected)
+        for url in ("file:///secret/x", "swift://secret", "http:///secret", "secret"):
+            with self.assertRaises(UnknownStore) as caught:
+                self.several.placed(url, {"store": "fast"})
+            self.assertNotIn("secret", caught.exception.message)
+
+    def test_the_default_is_taken_before_weightier_ones(self):
+        stores = self.stores(WEB.replace("default_backend = cheap", "default_backend = web"))
+        self.assertEqual(stores.for_new("http://h/").store_id, "web")
+
+    def test_discovery(self):
+        reserved = SimpleNamespace(store_id="os_glance_staging_store", schemes=("file",), weight=99)
+        self.several._stores[reserved.store_id] = reserved
+        self.assertEqual(
+            self.several.described(),
+            [
+                {"id": "fast", "description": "Fast disks"},
+                {"id": "cheap", "default": "true"},
+                {"id": "web", "read-only": "true"},
+                {"id": "mirror", "read-only": "true"},
+                {"id": "os", "read-only": "true"},
+            ],
+        )
+        detailed = self.several.described(detail=True)
+        self.assertEqual(
+            detailed[0],
+            {
+                "id": "fast",
+                "description": "Fast disks",
+                "type": "file",
+                "weight": 10,
+                "properties": {
+                    "data_dir": f"{self.root}/fast",
+                    "chunk_size": 65536,
+                    "thin_provisioning": False,
+                },
+            },
+        )
+        self.assertEqual(
+            detailed[2],
+            {"id": "web", "read-only": "true", "type": "http", "weight": 3, "properties": {}},
+        )
+
+    def test_reserved_stores_are_not_for_users(self):
+        staging = SimpleNamespace(
+            store_id="os_glance_staging_store", schemes=("file",), weight=99, owns=lambda url: True
+        )
+        self.several._stores = {staging.store_id: staging, **self.several._stores}
+        self.assertEqual(self.several.for_new(self.fast).store_id, "fast")
+        self.assertRaises(UnknownStore, self.several.for_new, "file:///staging/x")
 
 
 class RunningTests(RegistryCase):
@@ -279,3 +407,8 @@ class SectionTests(SynchronousTestCase):
         self.assertEqual(getattr(section, "missing", "none"), "none")
         self.assertFalse(section.is_set("missing"))
         self.assertFalse(Section(conf, "own").is_set("b"))
+
+    def test_a_group_elsewhere(self):
+        conf = configuration("[rules]\na = 1\n")
+        rules = Section(conf, "own", "shared").elsewhere("rules", [cfg.StrOpt("a")])
+        self.assertEqual((rules.a, rules.group), ("1", "rules"))

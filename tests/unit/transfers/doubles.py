@@ -19,7 +19,7 @@ from zope.interface import implementer
 from glance.db import images, leases, schema
 from glance.db.engine import make_engine
 from glance.db.txdbapi import Database, Retry
-from glance.domain.image import Image
+from glance.domain.image import Image, Location
 from glance.domain.viewer import Viewer
 from glance.stores.errors import (
     BadLocation,
@@ -202,6 +202,9 @@ class MemoryStore:
     def stop(self) -> Deferred[None]:
         return succeed(None)
 
+    def properties(self) -> dict[str, Any]:
+        return {}
+
     def open_writer(self, image_id: str, size: int | None) -> Deferred[Any]:
         def opened() -> Any:
             if image_id in self.objects:
@@ -214,6 +217,9 @@ class MemoryStore:
 
     def open_reader(self, url: str) -> Deferred[Any]:
         return self.step("open_reader", lambda: MemoryReader(self._find(url)))
+
+    def size_of(self, url: str) -> Deferred[int]:
+        return self.step("size_of", lambda: len(self._find(url)))
 
     def delete(self, url: str) -> Deferred[None]:
         def deleted() -> None:
@@ -238,6 +244,9 @@ class MemoryStore:
 
     def sweep(self) -> Deferred[int]:
         return self.step("sweep", lambda: 0)
+
+    def probe(self) -> Deferred[None]:
+        return self.step("probe", lambda: None)
 
 
 @implementer(IStoreWriter)
@@ -310,10 +319,20 @@ class MemoryReader:
 
 
 class FakeStores:
-    """The one configured store."""
+    """The one configured store, named in locations as one of several would be."""
+
+    multiple = True
 
     def __init__(self, store: MemoryStore) -> None:
         self.default = store
+
+    def for_new(self, url: str) -> MemoryStore:
+        if not self.default.owns(url):
+            raise UnknownStore("no store is one for that")
+        return self.default
+
+    def placed(self, url: str, metadata: dict[str, Any]) -> Location:
+        return Location(url, {**metadata, "store": self.for_new(url).store_id})
 
     def get(self, store_id: str | None) -> MemoryStore:
         if store_id != self.default.store_id:

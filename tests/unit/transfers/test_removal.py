@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from glance.db import images, leases
 from glance.domain.errors import Conflict, Forbidden, NotFound
 from glance.domain.image import Location
-from glance.stores.errors import InUse
+from glance.stores.errors import DeleteNotSupported, InUse
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.removal import Remover
 from tests.unit.transfers.doubles import (
@@ -100,6 +100,13 @@ class TestRemoval(RemovalCase):
         self.store.faults = {"delete": InUse("cloned")}
         self.failureResultOf(self.remove(), InUse)
         self.assertKept()
+
+    def test_data_that_is_not_the_store_s_to_delete_counts_as_deleted(self):
+        self.active()
+        self.store.faults = {"delete": DeleteNotSupported("elsewhere")}
+        self.successResultOf(self.remove())
+        self.assertNotFound()
+        self.assertEqual(self.all_leases(), [])
 
     def test_second_one_while_the_first_goes_on(self):
         self.active()

@@ -1,0 +1,95 @@
+"""The service keeps to its own description, and that one is an OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from schemathesis import Case
+
+from tests.functional.cloud import CALLERS, Cloud
+from tests.functional.fuzzing import (
+    CHECKS,
+    FACTOR,
+    QUOTAS,
+    Fuzzing,
+    Strategies,
+    described,
+    description,
+    drive,
+    headers_of,
+    session,
+    settings_of,
+    strategies,
+)
+from tests.functional.matrix import ROUTES
+
+__all__ = ["description", "session", "strategies"]
+
+#: What becomes of a request is decided much the same way for all; one of them is thorough.
+OTHERS = {who: 6 for who in CALLERS if who != "member"} if FACTOR else {"admin": 3, "anonymous": 1}
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    with Cloud(settings=QUOTAS) as cloud:
+        yield cloud
+        assert cloud.server.trouble() == []
+
+
+class TestFuzzing(Fuzzing):
+    """See :mod:`tests.functional.fuzzing`."""
+
+    @pytest.mark.parametrize("who", OTHERS)
+    @pytest.mark.parametrize("name", ROUTES)
+    def test_others(
+        self, cloud: Cloud, strategies: Strategies, session: requests.Session, name: str, who: str
+    ) -> None:
+        drive(cloud, strategies(name), session, who, OTHERS[who])
+
+
+# The document itself.
+
+
+def test_is_valid(cloud: Cloud) -> None:
+    described(cloud, {}).validate()
+    document = cloud.call("member", "GET", "/v2/openapi.json").json
+    for pointer in set(_references(document)):
+        found = document
+        for part in pointer.removeprefix("#/").split("/"):
+            found = found[part]
+    operations = [
+        operation for methods in document["paths"].values() for operation in methods.values()
+    ]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    for operation in operations:
+        for response in operation["responses"].values():
+            assert {link["operationId"] for link in response.get("links", {}).values()} <= {*names}
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _references(item)
+    elif isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for item in value.values():
+            yield from _references(item)
+
+
+# What takes long.
+
+
+_everything = schemathesis.pytest.from_fixture("description")
+
+
+@pytest.mark.skipif(not FACTOR, reason="takes minutes: set GLANCE_FUZZ")
+@_everything.parametrize()
+@settings_of(1)
+def test_limits(cloud: Cloud, case: Case) -> None:
+    case.call_and_validate(headers=headers_of(cloud, "member"), checks=CHECKS)
