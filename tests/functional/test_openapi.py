@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import requests
 
@@ -56,9 +57,30 @@ class TestFuzzing(Fuzzing):
 # The document itself.
 
 
-def test_is_valid(cloud: Cloud) -> None:
+@pytest.fixture(scope="module")
+def document(cloud: Cloud) -> Any:
+    return cloud.call("member", "GET", "/v2/openapi.json").json
+
+
+def test_is_a_document_of_openapi(cloud: Cloud, document: Any) -> None:
     described(cloud, {}).validate()
-    document = cloud.call("member", "GET", "/v2/openapi.json").json
+    for schema in document["components"]["schemas"].values():
+        jsonschema_rs.meta.validate(schema)
+
+
+def test_examples_fit(document: Any) -> None:
+    components = document["components"]
+    shown = 0
+    for name, schema in components["schemas"].items():
+        whole = {"$ref": f"#/components/schemas/{name}", "components": components}
+        validator = jsonschema_rs.Draft202012Validator(whole)
+        for example in schema.get("examples", []):
+            validator.validate(example)
+            shown += 1
+    assert shown
+
+
+def test_nothing_leads_nowhere(document: Any) -> None:
     for pointer in set(_references(document)):
         found = document
         for part in pointer.removeprefix("#/").split("/"):
