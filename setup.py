@@ -33,9 +33,11 @@ setup(
         "postgresql": ["psycopg[binary]>=3.2"],
         "mysql": ["PyMySQL>=1.1"],
         "test": [
-            "pytest>=8",
+            "pytest>=8.4",
             "pytest-xdist>=3.6",
-            "hypothesis>=6.100",
+            "hypothesis>=6.131",
+            "requests>=2.32",
+            "schemathesis>=4.32,<5",
             "psycopg[binary]>=3.2",
             "PyMySQL>=1.1",
         ],

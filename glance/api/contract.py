@@ -75,14 +75,15 @@ def schemas(served: Mapping[str, Mapping[str, Any]]) -> dict[str, Schema]:
     image = _plain(served["image"])
     member = _plain(served["member"])
     new_image = _writable(image)
+    places = image["properties"]["locations"]
     shapes = {
         "data": {"type": "string", "format": "binary"},
         "error": _ERROR,
         "image": {**image, "required": list(_ALWAYS)},
         "images": _page(served["images"], "images", "first"),
         "new_image": new_image,
-        "image_patch": _patch(new_image, _operation_v21),
-        "image_patch_v20": _patch(new_image, _operation_v20),
+        "image_patch": _patch(new_image, places, _operation_v21),
+        "image_patch_v20": _patch(new_image, places, _operation_v20),
         "member": {**member, "required": list(member["properties"])},
         "members": _page(served["members"], "members"),
         "new_member": _object({"member": {**_STORABLE, "minLength": 1, "maxLength": 255}}),
@@ -198,9 +199,10 @@ def _operation_v20(op: str, path: Schema, value: Schema | None) -> Schema:
     return operation
 
 
-def _patch(new_image: Schema, operation: Any) -> Schema:
+def _patch(new_image: Schema, places: Schema, operation: Any) -> Schema:
     """Return the shape of a list of changes.
 
+    :param places: the shape of locations.
     :param operation: makes the shape of one change of operation, path and value.
     """
     fields = new_image["properties"]
@@ -213,17 +215,18 @@ def _patch(new_image: Schema, operation: Any) -> Schema:
     path = {
         "type": "string",
         "pattern": "^/([^/~]|~[01])+$",
-        "not": {"enum": [f"/{name}" for name in bases]},
+        "not": {"enum": [f"/{name}" for name in (*bases, "locations")]},
         "description": "A custom property",
     }
     custom = new_image["additionalProperties"]
     changes += [operation(op, path, custom) for op in ("add", "replace")]
     changes.append(operation("remove", path, None))
+    location = {**places["items"], "additionalProperties": False}
     place = {"type": "string", "pattern": "^/locations/(-|[0-9]{1,9})$"}
     whole = {"type": "string", "enum": ["/locations"]}
     changes += [
-        operation("add", place, _LOCATION),
-        operation("replace", whole, {"type": "array", "items": _LOCATION}),
+        operation("add", place, location),
+        operation("replace", whole, {**places, "items": location}),
         operation("remove", place, None),
     ]
     return {"type": "array", "items": {"anyOf": changes}}

@@ -159,8 +159,10 @@ _header("If-None-Match", {"type": "string"}, "ETag of the data that the client h
 _header("If-Range", {"type": "string"}, "ETag of the data that the client has a part of")
 _header(
     "X-OpenStack-Request-ID",
-    {"type": "string", "maxLength": 64},
-    "Name of the request in logs, made up by the caller; a longer one than configured is refused",
+    {"type": "string"},
+    "Name of the request in logs, made up by the caller: visible ASCII; one that is longer than the"
+    " service is configured to take, usually 64 characters, is refused",
+    example="req-5d3f2a0e-7d0b-4f34-9d24-0b1a9a2f4a5c",
 )
 
 _part("image_id", "Identifier of an image", example="71c675ab-d94f-49cd-a114-e12490b328d9")
