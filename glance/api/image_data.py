@@ -11,7 +11,7 @@ from glance.api.streaming import StreamingRequest
 from glance.db import images
 from glance.db.txdbapi import Database
 from glance.domain.errors import Forbidden, Invalid, UnsupportedContent
-from glance.domain.image import DEACTIVATED, Image
+from glance.domain.image import ACTIVE, DEACTIVATED, Image
 from glance.domain.ranges import ByteRange, parse_range
 from glance.domain.text import shorten
 from glance.identity.context import RequestContext
@@ -23,6 +23,9 @@ from glance.transfers.detached import detached
 from glance.transfers.upload import Order, Uploader
 
 OCTET_STREAM = "application/octet-stream"
+
+#: States in which an image's data is what it is said to be.
+READABLE = frozenset({ACTIVE, DEACTIVATED})
 
 
 class ImageDataResource:
@@ -90,7 +93,7 @@ class ImageDataResource:
         image = await self._get(context, image_id)
         if preferred:
             self._policy.check(context, "download_from_store", image)
-        found = await self._open(image, preferred)
+        found = await self._open(image, preferred) if image.status in READABLE else None
         if found is None:
             return NO_CONTENT
         reader, size = found
@@ -119,7 +122,7 @@ class ImageDataResource:
     ) -> Reply | None:
         """Tell what a download would send, without sending it."""
         image = await self._get(context, image_id)
-        if not image.locations or image.size is None:
+        if not image.locations or image.size is None or image.status not in READABLE:
             return NO_CONTENT
         if _set_head(request, image, image.size) is None:
             return Reply(304, content_type=None)

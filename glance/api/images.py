@@ -51,6 +51,10 @@ from glance.transfers.removal import Remover
 _PARSE_PATCH = {patch.MEDIA_TYPE_V21: patch.parse_v21, patch.MEDIA_TYPE_V20: patch.parse_v20}
 
 
+#: The most locations that one request adds, each of which is looked at.
+MOST_NEW_PLACES = 20
+
+
 class UnsupportedPatch(UnsupportedContent):
     """The media type of a PATCH is none that this resource takes."""
 
@@ -248,16 +252,16 @@ class ImagesResource:
             saved = replace(before, status=after.status)
             return images.thd_update(connection, saved, after), leaving
 
-        if places is not None and places.sizes:
-            image, leaving = await under_limits(
+        async def save() -> tuple[Image, Leaving | None]:
+            if places is None or not places.sizes:
+                return await self._database.runInteraction(thd_change)
+            return await under_limits(
                 self._limits,
                 owner,
                 lambda limits: self._database.runInteraction(thd_change, limits),
             )
-        else:
-            image, leaving = await self._database.runInteraction(thd_change)
-        if leaving is not None:
-            await detached(self._keeper.let_go(leaving))
+
+        image = await detached(self._keeper.change(save))
         return json_reply(self._render(image, request, context, guard))
 
     async def _look_at_places(
@@ -277,8 +281,11 @@ class ImagesResource:
         self._policy.check(context, "set_image_location", image)
         self._settings.quotas.check_locations(len(added))
         present = {place.url for place in image.locations}
+        urls = {places.read(value).url for value in added}
+        if len(urls) > MOST_NEW_PLACES:
+            raise Invalid(f"At most {MOST_NEW_PLACES} locations can be added at once.")
         sizes = {}
-        for url in {places.read(value).url for value in added}:
+        for url in urls:
             known = url in present and image.size is not None
             sizes[url] = image.size or 0 if known else await self._keeper.look(url)
         return replace(places, sizes=sizes), image.owner

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import Connection
+from twisted.internet.defer import Deferred
 
 from glance.api.routing import Reply, json_reply, read_json, route
 from glance.api.settings import ApiSettings
@@ -58,21 +59,25 @@ class LocationsResource:
         # Strangers must not make the service look at addresses.
         image = await self._database.runReading(images.thd_get, image_id, context.viewer)
         self._check(context, image)
-        await under_limits(
-            self._limits,
-            image.owner,
-            lambda limits: detached(
-                self._importer.add(self._order(context, image_id, wanted, limits))
-            ),
+        await detached(
+            under_limits(
+                self._limits,
+                image.owner,
+                lambda limits: Deferred.fromCoroutine(
+                    self._importer.add(self._order(context, image_id, wanted, limits))
+                ),
+            )
         )
         return Reply(202, content_type=None)
 
     def _order(
         self, context: RequestContext, image_id: str, wanted: NewLocation, limits: OwnerLimits
     ) -> LocationOrder:
-        def thd_check(connection: Connection, image: Image, size: int) -> None:
+        def thd_check(connection: Connection, image: Image, size: int, importing: bool) -> None:
             self._check(context, image)
-            quotas.thd_check_more(connection, image, limits, size, context.viewer)
+            self._settings.quotas.check_size(size)
+            check = quotas.thd_check_upload if importing else quotas.thd_check_more
+            check(connection, image, limits, size, context.viewer)
 
         return LocationOrder(
             image_id, context.viewer, thd_check, wanted, context.request_id, context.user_id

@@ -32,7 +32,7 @@ class ImageTasksResource:
     async def list(
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply:
-        """List the tasks about an image that the caller's project ordered."""
+        """List the tasks about an image of the caller's project."""
 
         def thd_list(connection: Connection) -> list[tasks.Task]:
             image = images.thd_get(connection, image_id, context.viewer)

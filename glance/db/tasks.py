@@ -30,7 +30,7 @@ class Task:
     """One piece of work.
 
     :param type: what kind: ``location_import`` and so on.
-    :param owner: project of whoever ordered it.
+    :param owner: project that owns the image.
     :param expires_at: when it stops being shown; set when it ends.
     """
 

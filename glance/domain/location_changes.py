@@ -66,6 +66,7 @@ def add(image: Image, position: str, value: object, places: NewPlaces, quotas: Q
     if size is None:
         # What was looked at was another image: it was changed in between.
         raise Conflict(f"Image {image.id} was changed by another request; try again.")
+    quotas.check_size(size)
     for name, digest in new_digests(image, wanted.digests).items():
         setattr(image, name, digest)
     if image.status == QUEUED:

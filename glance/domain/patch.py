@@ -220,7 +220,9 @@ def _set(image: Image, operation: Operation, is_admin: bool, validator: ImageVal
     validator.validate_fields({name: operation.value})
     if name == "owner" and not is_admin:
         raise Forbidden("Only an administrator can change an image's owner.")
-    if name in ("disk_format", "container_format") and image.status not in (QUEUED, IMPORTING):
+    if name in ("disk_format", "container_format") and not (
+        image.status == QUEUED or (image.status == IMPORTING and operation.value is not None)
+    ):
         raise Forbidden(
             f"Attribute {name} can be changed only before the image has data;"
             f" the image is {image.status}."

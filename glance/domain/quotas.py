@@ -70,6 +70,17 @@ class Quotas:
         """
         _check("members", count, self.image_member_quota)
 
+    def check_size(self, size: int) -> None:
+        """Check how many bytes an image's data would have.
+
+        :raises LimitExceeded: they are too many.
+        """
+        if size > self.image_size_cap:
+            raise LimitExceeded(
+                f"The image data is larger than the {self.image_size_cap} bytes that an image may "
+                "have."
+            )
+
     def check_locations(self, count: int) -> None:
         """Check the number of locations that an image would have.
 

@@ -122,6 +122,7 @@ class ApiService(MultiService):
             heartbeat,
             self._identity,
             lambda algorithm: Hashes(reactor, self._hashing, algorithm),
+            reactor,
             algorithm=conf.hashing_algorithm,
             secure=conf.do_secure_hash,
             attempts=conf.http_retries,

@@ -17,12 +17,19 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    DeferredSemaphore,
+    TimeoutError,
+    gatherResults,
+)
 from twisted.logger import Logger
 
 from glance.db import images, leases, locations, tasks
 from glance.db.txdbapi import Database
-from glance.domain.errors import Conflict, GlanceError, NotFound
+from glance.domain.errors import Conflict, GlanceError, Gone, NotFound, Unavailable
 from glance.domain.image import (
     ACTIVE,
     IMPORTING,
@@ -33,7 +40,8 @@ from glance.domain.image import (
 )
 from glance.domain.locations import NewLocation, check_addition
 from glance.domain.viewer import Viewer
-from glance.stores.errors import StoreError
+from glance.stores.errors import StoreError, StoreTimeout
+from glance.stores.interfaces import IStoreReader
 from glance.stores.registry import Stores
 from glance.transfers.hashing import Hashes
 from glance.transfers.heartbeat import Heartbeat
@@ -43,8 +51,13 @@ from glance.transfers.worker import WorkerIdentity
 #: The type of its tasks.
 TASK_TYPE = "location_import"
 
-#: Bytes read and hashed at a time.
+#: Bytes read and hashed at a time, and the seconds that this may take: a server that gives out its
+#: data drop by drop must not keep a job for ever.
 PIECE = 2 * 1024 * 1024
+PIECE_TIME = 120.0
+
+#: Jobs that a process has under way at once; the others wait their turn.
+MOST_JOBS = 4
 
 _EVERYTHING = Viewer(is_admin=True)
 _log = Logger()
@@ -55,12 +68,12 @@ class LocationOrder:
     """A place to become an image's data, and for whom.
 
     :param check: raises when the caller may not; called in a thread, in the transaction, with the
-        image and the length of the data.
+        image, the length of the data, and whether the image will be ``importing`` for a while.
     """
 
     image_id: str
     viewer: Viewer
-    check: Callable[[Connection, Image, int], None]
+    check: Callable[[Connection, Image, int, bool], None]
     location: NewLocation
     request_id: str | None = None
     user_id: str | None = None
@@ -77,6 +90,13 @@ class _Job:
     algorithm: str
     stated: str | None
     task_id: str | None
+
+
+class _Lost(Gone):
+    """The lease of a job is gone: the image was deleted."""
+
+    def __init__(self) -> None:
+        super().__init__("The image was deleted.")
 
 
 class _UnderWay:
@@ -110,6 +130,7 @@ class LocationImporter(Service):
         heartbeat: Heartbeat,
         identity: WorkerIdentity,
         make_hashes: Callable[[str], Hashes],
+        reactor: Any,
         *,
         algorithm: str,
         secure: bool,
@@ -122,6 +143,9 @@ class LocationImporter(Service):
         self._heartbeat = heartbeat
         self._identity = identity
         self._make_hashes = make_hashes
+        self._reactor = reactor
+        self._turns = DeferredSemaphore(MOST_JOBS)
+        self._stopping = False
         self._algorithm = algorithm
         self._secure = secure
         self._attempts = max(1, attempts)
@@ -131,6 +155,7 @@ class LocationImporter(Service):
     def stopService(self) -> Deferred[Any]:
         """Break off the jobs; what they leave is recovered like that of a process that died."""
         super().stopService()
+        self._stopping = True
         jobs = list(self._running)
         for job in jobs:
             job.cancel()
@@ -143,7 +168,10 @@ class LocationImporter(Service):
         :raises InvalidStatus: the image is not queued.
         :raises Invalid: formats are not set, or the data cannot be read.
         :raises LimitExceeded: a quota would be exceeded.
+        :raises Unavailable: the service is stopping.
         """
+        if self._stopping:
+            raise Unavailable("The service is stopping; try again.")
         new = order.location
         size = await self._keeper.look(new.url)
         location = self._stores.placed(new.url, new.metadata)
@@ -155,10 +183,10 @@ class LocationImporter(Service):
         self, connection: Connection, order: LocationOrder, location: Location, size: int
     ) -> _Job | None:
         image = images.thd_get(connection, order.image_id, order.viewer, lock=True)
-        order.check(connection, image, size)
-        check_addition(image, location, patch=False)
         stated = order.location.digests
         target = IMPORTING if self._secure and stated else ACTIVE
+        order.check(connection, image, size, target == IMPORTING)
+        check_addition(image, location, patch=False)
         check_transition(image, target)
         values: dict[str, Any] = {"size": size}
         if stated and not self._secure:
@@ -181,6 +209,9 @@ class LocationImporter(Service):
         return _Job(image.id, lease, location, size, algorithm, value, task.id)
 
     def _start(self, job: _Job) -> None:
+        if self._stopping:
+            # Recovery, of whoever starts next, finds the lease.
+            return
         work = Deferred.fromCoroutine(self._work(job))
         self._running.add(work)
 
@@ -196,7 +227,9 @@ class LocationImporter(Service):
         release = self._heartbeat.hold(job.lease, progress)
         try:
             try:
-                hashes = await self._hash(job, progress)
+                hashes = await self._turns.run(
+                    lambda: Deferred.fromCoroutine(self._hash(job, progress))
+                )
             except GlanceError as error:
                 await self._settle(job, None, f"The data could not be read: {error.message}")
                 return
@@ -233,9 +266,8 @@ class LocationImporter(Service):
             offset = 0
             while offset < reader.size:
                 if progress.lost:
-                    # The image is gone, or somebody else's.
-                    raise CancelledError
-                data = await reader.read(offset, min(PIECE, reader.size - offset))
+                    raise _Lost
+                data = await self._read(reader, offset)
                 if not data:
                     raise StoreError("it ended early.")
                 offset += len(data)
@@ -244,6 +276,14 @@ class LocationImporter(Service):
         finally:
             reader.close()
         return hashes
+
+    async def _read(self, reader: IStoreReader, offset: int) -> bytes:
+        reading = reader.read(offset, min(PIECE, reader.size - offset))
+        try:
+            data: bytes = await reading.addTimeout(PIECE_TIME, self._reactor)
+        except TimeoutError:
+            raise StoreTimeout("The data comes too slowly.") from None
+        return data
 
     async def _settle(self, job: _Job, hashes: Hashes | None, message: str) -> None:
         values = {} if hashes is None else _hash_values(hashes.algorithm, hashes.value)
@@ -256,6 +296,7 @@ class LocationImporter(Service):
     def _thd_settle(
         self, connection: Connection, job: _Job, values: dict[str, Any], message: str
     ) -> None:
+        images.thd_lock(connection, job.image_id)
         if not leases.thd_end(connection, job.lease, leases.HASHING):
             values, message = {}, "The image was deleted, or changed by another request."
         elif values:

@@ -7,8 +7,9 @@ work. Data is never deleted while its image still says that it is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import Connection
 from twisted.logger import Logger
@@ -23,6 +24,7 @@ from glance.stores.registry import Stores
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.worker import WorkerIdentity
 
+T = TypeVar("T")
 _log = Logger()
 
 
@@ -114,12 +116,25 @@ class LocationKeeper:
         kept: Iterable[Location],
     ) -> Leaving:
         who = self._identity
-        leases.thd_preempt(connection, image_id, leases.HASHING)
+        # Data that is being hashed stays where it is until then: nobody would hash it anew.
         lease = leases.thd_take(connection, image_id, leases.LOCATION, who.node, who.worker)
         if lease is None:
             raise Conflict(f"Image {image_id} is being changed by another request; try again.")
         locations.thd_mark_leaving(connection, gone)
         return Leaving(image_id, lease, tuple(gone), frozenset(place.url for place in kept))
+
+    async def change(self, save: Callable[[], Awaitable[tuple[T, Leaving | None]]]) -> T:
+        """Save a change of an image, and let go of the locations that it takes off.
+
+        To be run detached: once saved, the rest has to follow.
+
+        :param save: runs the transaction, with :meth:`thd_save` in it.
+        :returns: what the transaction returns beside.
+        """
+        result, leaving = await save()
+        if leaving is not None:
+            await self.let_go(leaving)
+        return result
 
     async def remove_from_store(
         self, image_id: str, store_id: str, viewer: Viewer, check: Callable[[Image], None]
@@ -127,7 +142,8 @@ class LocationKeeper:
         """Delete the copy of an image's data that one store holds.
 
         :param check: raises when the caller may not; called in a thread.
-        :raises NotFound: there is no such image for the viewer, or the store has no copy of it.
+        :raises NotFound: there is no such image for the viewer, or the store has no copy of it; one
+            that has disappeared is struck off the record.
         :raises InvalidStatus: the image is not active.
         :raises Forbidden: it is the only copy, or the store does not allow it.
         """
@@ -152,7 +168,8 @@ class LocationKeeper:
             images.thd_touch(connection, image_id)
             return self._thd_take_off(connection, image_id, here, kept)
 
-        await self.let_go(await self._database.runInteraction(thd_begin))
+        if not await self.let_go(await self._database.runInteraction(thd_begin)):
+            raise NotFound(f"The data of image {image_id} in store {store_id} was gone already.")
 
     def _is_in(self, location: Location, store_id: str) -> bool:
         try:
@@ -161,33 +178,39 @@ class LocationKeeper:
             return location.store_id == store_id
         return bool(store.store_id == store_id)
 
-    async def let_go(self, leaving: Leaving) -> None:
+    async def let_go(self, leaving: Leaving) -> bool:
         """Delete the data of locations that were taken off their image.
 
+        :returns: whether any of it was there.
         :raises StoreError: a store refuses. What it holds, and what was not tried yet, is the
             image's again.
         """
         release = self._heartbeat.hold(leaving.lease, _UnderWay())
         done: list[Location] = []
+        found = False
         try:
             for location in leaving.locations:
-                await self._delete(location, leaving.kept)
+                found |= await self._delete(location, leaving.kept)
                 done.append(location)
         finally:
             release()
             rest = [place for place in leaving.locations if place not in done]
             await self._database.runInteraction(_thd_settle, leaving, done, rest)
+        return found
 
-    async def _delete(self, location: Location, kept: frozenset[str]) -> None:
+    async def _delete(self, location: Location, kept: frozenset[str]) -> bool:
+        """Delete one; return whether there was data, be it ours to delete or not."""
         if location.url in kept:
-            return
+            return True
         try:
             store = self._stores.for_url(location.url, location.store_id)
             await store.delete(location.url)
         except DataNotFound:
             _log.warn("Data of a removed location was gone already")
+            return False
         except (UnknownStore, DeleteNotSupported):
             _log.info("Data of a removed location stays where it is")
+        return True
 
     async def finish_interrupted(self, image_id: str, lease: str) -> None:
         """Finish what a process that died had begun.
@@ -212,7 +235,8 @@ def _changed(image: Image) -> Conflict:
 def _thd_settle(
     connection: Connection, leaving: Leaving, done: list[Location], rest: list[Location]
 ) -> None:
-    if not leases.thd_end(connection, leaving.lease):
+    images.thd_lock(connection, leaving.image_id)
+    if not leases.thd_end(connection, leaving.lease, leases.LOCATION):
         # Whoever has it now, a deletion of the whole image for one, sees to the rest.
         return
     locations.thd_mark_gone(connection, done)

@@ -1,8 +1,9 @@
 """Delete an image: its data from the stores and its record from the catalogue.
 
 An image with data goes in three steps: a lease, which keeps everybody else away; the data; the
-record. A store that refuses leaves the image as it was. A process that dies in between leaves the
-lease, by which recovery finishes the deletion: no data is ever left without a record of it.
+record. A store that refuses leaves the image with the copies that are still there. A process that
+dies in between leaves the lease, by which recovery finishes the deletion: no data is ever left
+without a record of it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,17 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from glance.db import images, leases
+from glance.db import images, leases, locations
 from glance.db.txdbapi import Database
 from glance.domain.errors import Conflict, Forbidden, NotFound
-from glance.domain.image import DELETED, PENDING_DELETE, TRANSITIONS, Image, check_transition
+from glance.domain.image import (
+    DELETED,
+    PENDING_DELETE,
+    TRANSITIONS,
+    Image,
+    Location,
+    check_transition,
+)
 from glance.domain.viewer import Viewer
 from glance.stores.errors import (
     DataNotFound,
@@ -115,20 +123,33 @@ class Remover:
         return image, None
 
     async def remove_data(self, image: Image) -> None:
-        """Delete every stored copy of an image's data; copies that are gone already are fine."""
-        for location in image.locations:
-            try:
-                store = self._stores.for_url(location.url, location.store_id)
-                await store.delete(location.url)
-            except DataNotFound:
-                self._log.warn("Image {id}: its data was gone already", id=image.id)
-            except DeleteNotSupported:
-                self._log.info("Image {id}: its data is on a foreign server and stays", id=image.id)
-            except UnknownStore:
-                self._log.warn(
-                    "Image {id}: its data is in a store that is not configured, and stays there",
-                    id=image.id,
-                )
+        """Delete every stored copy of an image's data; copies that are gone already are fine.
+
+        If a store refuses, the copies before its own are struck off the record: they are gone.
+        """
+        gone: list[Location] = []
+        try:
+            for location in image.locations:
+                await self._remove_copy(image, location)
+                gone.append(location)
+        except BaseException:
+            if gone:
+                await self._database.runInteraction(locations.thd_mark_gone, gone)
+            raise
+
+    async def _remove_copy(self, image: Image, location: Location) -> None:
+        try:
+            store = self._stores.for_url(location.url, location.store_id)
+            await store.delete(location.url)
+        except DataNotFound:
+            self._log.warn("Image {id}: its data was gone already", id=image.id)
+        except DeleteNotSupported:
+            self._log.info("Image {id}: its data is on a foreign server and stays", id=image.id)
+        except UnknownStore:
+            self._log.warn(
+                "Image {id}: its data is in a store that is not configured, and stays there",
+                id=image.id,
+            )
 
 
 def thd_finish(connection: Connection, image_id: str, lease: str) -> None:

@@ -32,7 +32,7 @@ from glance.domain.errors import (
     Unavailable,
 )
 from glance.domain.image import ACTIVE, QUEUED, SAVING, Image, Location, check_transition
-from glance.domain.quotas import OwnerLimits, Room
+from glance.domain.quotas import OwnerLimits, Quotas, Room
 from glance.domain.viewer import Viewer
 from glance.identity.limits import IOwnerLimits, SameForAll, under_limits
 from glance.stores.errors import DataNotFound, DuplicateData
@@ -126,7 +126,7 @@ class Uploader:
         self._identity = identity
         self._make_hashes = make_hashes
         self._make_inspector = make_inspector
-        self._size_cap = size_cap
+        self._check_size = Quotas(image_size_cap=size_cap).check_size
         self._limits = limits or SameForAll()
         self._under_way: set[ByteSource] = set()
         self._stopping = False
@@ -262,12 +262,6 @@ class Uploader:
             # the data stays; recovery removes it should the image turn out to be saving.
             self._log.error("Image {id}: data stored, but not recorded", id=image.id)
             raise
-
-    def _check_size(self, size: int) -> None:
-        if size > self._size_cap:
-            raise LimitExceeded(
-                f"The image data is larger than the {self._size_cap} bytes that an image may have."
-            )
 
     async def _open(self, store: IStore, image: Image, size: int | None) -> IStoreWriter:
         try:

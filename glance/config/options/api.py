@@ -129,8 +129,8 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
             "transfer_stale_time",
             default=60,
             min=1,
-            help="Seconds without a sign of life after which an upload counts as dead and its "
-            "image is made usable again. Must be longer than transfer_heartbeat_interval.",
+            help="Seconds without a sign of life after which work on an image counts as dead and "
+            "is undone or finished by others. Must be longer than transfer_heartbeat_interval.",
         ),
     ],
     "task": [

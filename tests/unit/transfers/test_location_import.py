@@ -1,14 +1,22 @@
 """Places that callers name become images; what is said of their data is found out or believed."""
 
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 
 from twisted.internet.defer import Deferred
 
 from glance.db import leases, tasks
-from glance.domain.errors import GlanceError, Invalid, InvalidStatus, LimitExceeded
+from glance.domain.errors import (
+    GlanceError,
+    Invalid,
+    InvalidStatus,
+    LimitExceeded,
+    Unavailable,
+)
 from glance.domain.locations import Digests, NewLocation
-from glance.stores.errors import StoreError
+from glance.stores.errors import DeleteNotSupported, StoreError
+from glance.transfers import location_import
 from glance.transfers.hashing import Hashes
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.location_import import LocationImporter, LocationOrder
@@ -21,6 +29,7 @@ from tests.unit.transfers.doubles import (
     CatalogueCase,
     FakeStores,
     InlineThreads,
+    MemoryReader,
     MemoryStore,
 )
 
@@ -41,13 +50,18 @@ class ImportCase(CatalogueCase):
         self.heartbeat = Heartbeat(self.database, self.reactor, 10)
         self.heartbeat.startService()
         self.addCleanup(self.heartbeat.stopService)
-        self.importer = LocationImporter(
+        self.importer = self.another()
+
+    def another(self):
+        """Make an importer, as a process that starts does."""
+        return LocationImporter(
             self.database,
             self.stores,
             LocationKeeper(self.database, self.stores, self.heartbeat, US),
             self.heartbeat,
             US,
             lambda algorithm: Hashes(self.reactor, InlineThreads(), algorithm),
+            self.reactor,
             algorithm="sha512",
             secure=self.secure,
             attempts=2,
@@ -150,13 +164,45 @@ class TestComputed(ImportCase):
 
     def test_deleted_meanwhile(self):
         self.add_image()
-        waiting = self.hold()
+        first, second = Deferred(), Deferred()
+        self.patch(location_import, "PIECE", 4)
+        self.patch(MemoryReader, "read", lambda *_: second if first.called else first)
         self.add()
         remover = Remover(self.database, self.stores, self.heartbeat, US, delayed=False)
+        # The data stays, as it does on a server that is not ours.
+        self.store.faults = {"delete": DeleteNotSupported("not ours")}
         self.result(remover.remove(IMAGE, EVERYTHING, lambda image: None))
         self.reactor.advance(10)
-        waiting.callback(None)
+        first.callback(b"what")
+        self.assertFalse(second.called)
         self.assertEqual(self.all_leases(), [])
+        self.assertEqual(self.only_task().status, tasks.FAILURE)
+
+    def test_data_that_comes_drop_by_drop(self):
+        self.add_image()
+        self.patch(MemoryReader, "read", lambda *_: Deferred())
+        self.add(URL, "sha512", SHA)
+        for _ in range(2):
+            self.assertEqual(self.image().status, "importing")
+            self.reactor.advance(location_import.PIECE_TIME)
+        self.assertQueued()
+
+    def test_few_at_a_time(self):
+        waiting = self.hold()
+        others = [f"{n:08d}-0000-4000-8000-000000000000" for n in range(location_import.MOST_JOBS)]
+        for image_id in [*others, IMAGE]:
+            self.add_image(id=image_id)
+            self.result(self.importer.add(replace(self.order(), image_id=image_id)))
+        self.assertEqual(self.store.calls.count("open_reader"), location_import.MOST_JOBS)
+        self.assertEqual(len(self.all_leases()), location_import.MOST_JOBS + 1)
+        waiting.callback(None)
+        self.assertActive()
+
+    def test_nothing_begins_while_stopping(self):
+        self.add_image()
+        self.successResultOf(self.importer.stopService())
+        self.refused(error=Unavailable)
+        self.assertQueued()
 
     def test_stopped_meanwhile(self):
         self.add_image()
@@ -164,7 +210,7 @@ class TestComputed(ImportCase):
         self.add(URL, "sha512", SHA)
         self.successResultOf(self.importer.stopService())
         (lease,) = self.all_leases()
-        self.result(self.importer.recover(IMAGE, lease.id))
+        self.result(self.another().recover(IMAGE, lease.id))
         self.assertQueued()
         self.assertEqual(self.only_task().status, tasks.FAILURE)
 
@@ -175,7 +221,7 @@ class TestComputed(ImportCase):
         self.successResultOf(self.importer.stopService())
         self.store.faults = {}
         (lease,) = self.all_leases()
-        self.result(self.importer.recover(IMAGE, lease.id))
+        self.result(self.another().recover(IMAGE, lease.id))
         self.assertActive()
 
 
@@ -219,7 +265,7 @@ class TestRefused(ImportCase):
     def test_caller_who_may_not(self):
         self.add_image()
 
-        def check(connection, image, size):
+        def check(connection, image, size, importing):
             self.assertEqual(size, len(DATA))
             raise LimitExceeded("no")
 

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from glance.db import images, leases, locations
 from glance.domain.errors import Conflict, Forbidden, Invalid, InvalidStatus, NotFound
 from glance.domain.image import Location
 from glance.domain.viewer import Viewer
 from glance.stores.errors import DeleteNotSupported, InUse, RemoteUnavailable, StoreError
+from glance.transfers.detached import detached
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.locations import LocationKeeper
 from glance.transfers.removal import Remover
@@ -163,6 +164,37 @@ class TestLettingGo(KeeperCase):
         self.assertEqual(self.store.objects, {"here": b"data"})
         self.assertEqual((self.urls(), self.leaving(), self.all_leases()), ([HERE], [], []))
 
+    def test_data_that_is_being_hashed_stays(self):
+        self.active(HERE, COPY)
+        self.take_lease(kind=leases.HASHING)
+        with self.assertRaises(self.failureException) as caught:
+            self.drop(COPY)
+        self.assertIn("Conflict", str(caught.exception))
+        self.assertEqual([lease.kind for lease in self.all_leases()], [leases.HASHING])
+
+    def test_whole_image_left_to_the_scrubber_meanwhile(self):
+        self.active(HERE, COPY)
+        left = self.drop(COPY)
+        remover = Remover(self.database, self.stores, self.heartbeat, US, delayed=True)
+        self.result(remover.remove(IMAGE, EVERYTHING, lambda image: None))
+        self.store.faults = {"delete": InUse("cloned")}
+        self.failure(self.keeper.let_go(left), InUse)
+        self.assertEqual(self.leaving(), [HERE, COPY])
+
+    def test_rest_follows_though_the_client_went_away(self):
+        self.active(HERE, COPY)
+        saving = Deferred()
+
+        async def save():
+            await saving
+            return "image", self.drop(COPY)
+
+        waiting = detached(self.keeper.change(save))
+        waiting.addErrback(lambda failure: failure.trap(CancelledError))
+        waiting.cancel()
+        saving.callback(None)
+        self.assertEqual((self.store.objects, self.all_leases()), ({"here": b"data"}, []))
+
 
 class TestOneStore(KeeperCase):
     def remove(self, store_id="memory", viewer=EVERYTHING, check=lambda image: None):
@@ -174,6 +206,12 @@ class TestOneStore(KeeperCase):
         self.result(self.remove())
         self.assertEqual((self.urls(), self.store.objects), ([COPY], {"copy": b"data"}))
         self.assertGreater(self.image().updated_at, before)
+
+    def test_copy_that_was_gone_already(self):
+        self.active(HERE, COPY, copy_in="gone")
+        del self.store.objects["here"]
+        self.failure(self.remove(), NotFound)
+        self.assertEqual(self.urls(), [COPY])
 
     def test_refused(self):
         self.active(HERE, COPY)

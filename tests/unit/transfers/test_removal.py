@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from glance.db import images, leases
 from glance.domain.errors import Conflict, Forbidden, NotFound
@@ -107,6 +107,18 @@ class TestRemoval(RemovalCase):
         self.successResultOf(self.remove())
         self.assertNotFound()
         self.assertEqual(self.all_leases(), [])
+
+    def test_store_that_refuses_a_second_copy(self):
+        self.active()
+        self.run_in_database(
+            images.thd_add_location, IMAGE, Location("memory:copy", {"store": "memory"})
+        )
+        self.store.objects["copy"] = b"data"
+        delete = self.store.delete
+        self.store.delete = lambda url: fail(InUse("cloned")) if "copy" in url else delete(url)
+        self.failureResultOf(self.remove(), InUse)
+        self.assertEqual([place.url for place in self.image().locations], ["memory:copy"])
+        self.assertEqual((self.image().status, self.all_leases()), ("active", []))
 
     def test_second_one_while_the_first_goes_on(self):
         self.active()
