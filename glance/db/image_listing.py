@@ -7,63 +7,67 @@ statements at most, whatever its length: the marker, the images, and all that be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Connection,
+    DateTime,
     Integer,
-    String,
+    Select,
     and_,
     bindparam,
-    case,
     false,
     func,
     literal,
+    literal_column,
     or_,
     select,
-    true,
     tuple_,
+    union,
 )
 
-from glance.db.image_parts import thd_fill
-from glance.db.images import COLUMNS
-from glance.db.prepared import Exactly, Prepared, among
-from glance.db.tables import image_members, image_properties, image_tags, images
-from glance.domain.errors import Invalid
-from glance.domain.image import COMMUNITY, KILLED, PRIVATE, PUBLIC, SHARED, Image
-from glance.domain.listing import (
-    Compare,
-    Equals,
-    Filter,
-    HasProperty,
-    HasTag,
-    ListQuery,
-    OneOf,
+from glance.db.hints import unindexed
+from glance.db.image_filters import (
+    FilterShape,
+    conditions,
+    depend_on_values,
+    filter_shape,
+    filter_values,
+    has_index,
+    leads,
+    leads_in_order,
 )
+from glance.db.image_parts import thd_fill
+from glance.db.image_sight import Amount, Sight, Way
+from glance.db.images import COLUMNS
+from glance.db.own_tables import owner_index
+from glance.db.prepared import Prepared, word
+from glance.db.tables import images
+from glance.domain.errors import Invalid
+from glance.domain.image import KILLED, Image
+from glance.domain.listing import ListQuery
 from glance.domain.text import shorten
 from glance.domain.viewer import Viewer
 
 _i = images.c
 
-_END_OF_TIME = datetime(9999, 1, 1)
+_END_OF_TIME = literal_column("'9999-01-01'", DateTime)
 
 #: What a missing value counts as in the sort order.
 _MISSING: dict[str, Any] = {
     "name": "", "container_format": "", "disk_format": "", "size": 0,
 }  # fmt: skip
 
-#: Filters by tag or property that become joins. PostgreSQL's planner tries the orders of all: it
-#: takes 0.02 s for 10, half a second for 30 and half a minute for 200.
-_MOST_JOINS = 4
+#: The most images read of each way to see them, by the length of the page.
+_LENGTHS = (25, 100, 300, 1000)
 
-Condition = ColumnElement[bool]
+#: How many images are seen by which way, where that makes no difference.
+_NOT_ASKED = (0, 0)
 
 
 def thd_list(connection: Connection, query: ListQuery, viewer: Viewer) -> list[Image]:
@@ -74,13 +78,23 @@ def thd_list(connection: Connection, query: ListQuery, viewer: Viewer) -> list[I
     if not query.limit:
         return []
     shape = _shape(query, viewer)
-    values = _values(query, viewer)
+    values: dict[str, Any] = {
+        "limit": query.limit, "os_hidden": query.os_hidden, **filter_values(query.filters),
+    }  # fmt: skip
+    if viewer.project_id is not None:
+        values["project_id"] = viewer.project_id
+    amounts: Sequence[int] = _NOT_ASKED
     if query.marker is not None:
         place = _marker_statement(shape).thd_rows(connection, {**values, "marker": query.marker})
         if not place:
             raise Invalid(f"The marker {shorten(query.marker)} is not an image that you can see.")
-        values |= {f"k{n}": value for n, value in enumerate(place[0])}
-    page = [Image(*row) for row in _page_statement(shape).thd_rows(connection, values)]
+        amounts, keys = place[0][:2], place[0][2:]
+        values |= {f"k{n}": value for n, value in enumerate(keys)}
+    elif shape.is_surveyed:
+        (amounts,) = _survey_statement(shape).thd_rows(connection, values)
+    length = next((length for length in _LENGTHS if length >= query.limit), query.limit)
+    statement = _page_statement(shape, Amount(amounts[0]), bool(amounts[1]), length)
+    page = [Image(*row) for row in statement.thd_rows(connection, values)]
     thd_fill(connection, page)
     return page
 
@@ -89,187 +103,143 @@ def thd_list(connection: Connection, query: ListQuery, viewer: Viewer) -> list[I
 class _Shape:
     """All of a query but its values: what decides the statement's words."""
 
+    sight: Sight
     sort: tuple[tuple[str, str], ...]
-    filters: tuple[tuple[Any, ...], ...]
-    visibility: str | None
-    member_status: str
-    is_admin: bool
-    has_project: bool
+    filters: tuple[FilterShape, ...]
     has_marker: bool
+
+    @property
+    def in_order(self) -> bool:
+        """Say whether the indexes that lead to what is seen have it in this order."""
+        return self.sort in _INDEXED
+
+    @property
+    def is_surveyed(self) -> bool:
+        """Say whether the best statement depends on how many images are seen by which way."""
+        if leads(self.filters) or leads_in_order(self.filters):
+            return False
+        several = len(self.sight.ways(Amount.FEW)) > 1
+        return several and (self.sight.has_members or not self.in_order)
+
+
+_INDEXED = tuple((("created_at", direction), ("id", direction)) for direction in ("asc", "desc"))
 
 
 def _shape(query: ListQuery, viewer: Viewer) -> _Shape:
     # An id is unique: what is sorted by after it has no effect but on the choice of an index.
     keys = [key for key, _ in query.sort]
     return _Shape(
+        Sight(
+            viewer.is_admin, viewer.project_id is not None, query.visibility, query.member_status
+        ),
         query.sort[: keys.index("id") + 1] if "id" in keys else query.sort,
-        tuple([_filter_shape(wanted) for wanted in query.filters]),
-        query.visibility,
-        query.member_status,
-        viewer.is_admin,
-        viewer.project_id is not None,
+        tuple([filter_shape(wanted) for wanted in query.filters]),
         query.marker is not None,
     )
 
 
-def _filter_shape(wanted: Filter) -> tuple[Any, ...]:
-    match wanted:
-        case Equals(column, _):
-            return (Equals, column)
-        case OneOf(column, values):
-            return (OneOf, column, len(values))
-        case Compare(column, op, _):
-            return (Compare, column, op)
-        case HasTag():
-            return (HasTag,)
-        case HasProperty():
-            return (HasProperty,)
-
-
-def _values(query: ListQuery, viewer: Viewer) -> dict[str, Any]:
-    """Name the values that a statement of the query's shape is run with."""
-    values: dict[str, Any] = {"limit": query.limit, "os_hidden": query.os_hidden}
-    if viewer.project_id is not None:
-        values["project_id"] = viewer.project_id
-    for n, wanted in enumerate(query.filters):
-        match wanted:
-            case Equals(_, value) | Compare(_, _, value) | HasTag(value):
-                values[f"f{n}"] = value
-            case OneOf(_, several):
-                values |= {f"f{n}_{m}": value for m, value in enumerate(several)}
-            case HasProperty(name, value):
-                values |= {f"f{n}_name": name, f"f{n}_value": value}
-    return values
-
-
 @lru_cache(maxsize=256)
-def _page_statement(shape: _Shape) -> Prepared:
-    statement = (
-        select(*COLUMNS)
-        .where(_i.deleted == false(), _i.os_hidden == bindparam("os_hidden"))
-        .where(_i.status != KILLED, _seen(shape, shape.visibility, shape.member_status))
-        .where(*_conditions(shape.filters))
-        .order_by(*_order(shape.sort))
-        .limit(bindparam("limit", type_=Integer))
-    )
-    if shape.has_marker:
-        statement = statement.where(_after(shape.sort))
-    elif shape.sort[0] == ("created_at", "desc"):
-        # Always true, but without a bound MariaDB sorts the whole table for a first page.
-        statement = statement.where(_i.created_at <= _END_OF_TIME)
-    return Prepared(statement)
+def _survey_statement(shape: _Shape) -> Prepared:
+    return Prepared(select(*_survey(shape)))
+
+
+def _survey(shape: _Shape) -> list[ColumnElement[int]]:
+    """Tell how many images are shared with the viewer, and whether many are seen otherwise."""
+    none = literal_column("0", Integer)
+    if not shape.is_surveyed:
+        return [none, none]
+    shared = shape.sight.amount_shared()
+    if shape.in_order:
+        return [shared, none]
+    return [shared, shape.sight.amount_else(*_is_listed(_as_it_is)[:2])]
 
 
 @lru_cache(maxsize=256)
 def _marker_statement(shape: _Shape) -> Prepared:
-    """Read the marker's place in the sort order."""
+    """Read the marker's place in the sort order, behind the survey."""
+    everything = Sight(shape.sight.is_admin, shape.sight.has_project)
     return Prepared(
-        select(*(_sortable(key) for key, _ in shape.sort))
+        select(*_survey(shape), *(_sortable(key) for key, _ in shape.sort))
         .where(_i.id == bindparam("marker"), _i.deleted == false())
-        .where(_seen(shape, "all", "all"))
+        .where(everything.looked_at(found=True))
     )
 
 
-def _project() -> Any:
-    return bindparam("project_id", type_=String)
+@lru_cache(maxsize=512)
+def _page_statement(shape: _Shape, shared: Amount, many: bool, length: int) -> Prepared:
+    """Read a page.
+
+    :param shared: how many images are shared with the viewer.
+    :param many: whether many images are seen otherwise, if that matters.
+    :param length: the most images that the page may have.
+    """
+    limit = bindparam("limit", type_=Integer)
+    ways = _ways(shape, shared, many)
+    by_values = depend_on_values(shape.filters)
+    if len(ways) == 1:
+        return Prepared(_found(shape, ways[0], limit), by_values=by_values)
+    # As many images of each way as fit the page; an image may be seen by several. This limit is
+    # part of the words, since PostgreSQL expects a tenth of the table where it does not know it.
+    most = literal_column(str(length), Integer)
+    found = union(*(select(_found(shape, way, most).subquery()) for way in ways)).subquery()
+    page = select(*found.c).order_by(*_order(shape.sort, found.c)).limit(limit)
+    return Prepared(page, by_values=by_values)
 
 
-def _seen(shape: _Shape, visibility: str | None, member_status: str) -> Condition:
-    """Say which images a viewer sees who asks for a visibility, for ``"all"`` or for none."""
-    if shape.is_admin:
-        if visibility is None:
-            # Other projects' community images are found by who asks for them only.
-            ordinary: Condition = _i.visibility != COMMUNITY
-            return or_(ordinary, _i.owner == _project()) if shape.has_project else ordinary
-        return true() if visibility == "all" else _i.visibility == visibility
-    # Not more than is asked for: what is left is often little, and found by an index.
-    ways: list[Condition] = []
-    if visibility in _OPEN:
-        ways.append(among(_i.visibility, _OPEN[visibility]))
-    if shape.has_project and visibility not in (PUBLIC, COMMUNITY):
-        own: Condition = _i.owner == _project()
-        ways.append(own if visibility in _OPEN else and_(own, _i.visibility == visibility))
-        if visibility != PRIVATE:
-            m = image_members.c
-            shared = select(m.image_id).where(m.member == _project(), m.deleted == false())
-            if member_status != "all":
-                shared = shared.where(m.status == member_status)
-            ways.append(and_(_i.visibility == SHARED, _i.id.in_(shared)))
-    return or_(false(), *ways)
+def _ways(shape: _Shape, shared: Amount, many: bool) -> list[Way]:
+    if leads(shape.filters):
+        return [Way(shape.sight.looked_at(found=True, column=unindexed), leads=True)]
+    if leads_in_order(shape.filters):
+        return [Way(shape.sight.looked_at(found=True), owner_index.name)]
+    if not shape.in_order and (many or shared is Amount.MANY):
+        # What comes first is not known before all was looked at.
+        return [Way(shape.sight.looked_at(found=False))]
+    return shape.sight.ways(shared)
 
 
-#: What everybody sees, by the visibility that is asked for.
-_OPEN: dict[str | None, tuple[str, ...]] = {
-    None: (PUBLIC,), "all": (PUBLIC, COMMUNITY), PUBLIC: (PUBLIC,), COMMUNITY: (COMMUNITY,),
-}  # fmt: skip
+def _found(shape: _Shape, way: Way, limit: ColumnElement[int]) -> Select[Any]:
+    """Select the first images of a way."""
+    column = unindexed if way.leads else _as_it_is
+    statement = (
+        select(*COLUMNS)
+        .where(*_is_listed(column), way.condition, *conditions(shape.filters))
+        .order_by(*_order(shape.sort, _i))
+        .limit(limit)
+    )
+    if way.index and shape.in_order and not has_index(shape.filters):
+        # Where more than half of the images are seen, MariaDB reads all from the newest to the
+        # marker instead of beginning there.
+        statement = statement.with_hint(images, f"FORCE INDEX ({way.index})", "mysql")
+    if shape.has_marker:
+        return statement.where(_after(shape.sort))
+    if shape.sort[0] == ("created_at", "desc"):
+        # Always true, but without a bound MariaDB sorts the whole table for a first page.
+        return statement.where(column(_i.created_at) <= _END_OF_TIME)
+    return statement
 
 
-def _conditions(filters: Sequence[tuple[Any, ...]]) -> list[Condition]:
-    """Say what an image must be to pass all filters."""
-    conditions, looked_at, joins = [], [], 0
-    for n, (kind, *details) in enumerate(filters):
-        if kind is not HasTag and kind is not HasProperty:
-            conditions.append(_comparison(f"f{n}", kind, *details))
-            continue
-        column, had = _having(f"f{n}", kind)
-        if joins < _MOST_JOINS:
-            joins += 1
-            conditions.append(_i.id.in_(select(column).where(*had)))
-        else:
-            own = select(func.count()).where(column == _i.id, *had).scalar_subquery()
-            looked_at.append(own > 0)
-    if looked_at:
-        # One condition, since each would make databases expect a third of the images.
-        conditions.append(case((and_(*looked_at), 1), else_=0) > 0)
-    return conditions
+def _as_it_is(column: Any) -> Any:
+    return column
 
 
-def _having(name: str, kind: type) -> tuple[ColumnElement[Any], list[Condition]]:
-    """Say which rows give their images a tag or a property, and where they name the image."""
-    if kind is HasTag:
-        t = image_tags.c
-        return t.image_id, [t.value == bindparam(name), t.deleted == false()]
-    p = image_properties.c
-    # Of protected properties, the one named must be the one found.
-    named = Exactly(p.name, bindparam(f"{name}_name", type_=String))
-    valued = p.value == bindparam(f"{name}_value")
-    return p.image_id, [named, valued, p.deleted == false()]
+def _is_listed(column: Callable[[Any], Any]) -> list[ColumnElement[bool]]:
+    hidden = column(_i.os_hidden) == bindparam("os_hidden")
+    return [column(_i.deleted) == false(), hidden, _i.status != word(KILLED)]
 
 
-def _comparison(name: str, kind: type, *details: Any) -> Condition:
-    column: ColumnElement[Any] = _i[details[0]]
-    if kind is OneOf:
-        names = [bindparam(f"{name}_{m}", type_=column.type) for m in range(details[1])]
-        return among(column, names)
-    op = details[1] if kind is Compare else "eq"
-    # A number may be larger than any that the column holds.
-    wide = BigInteger() if isinstance(column.type, Integer) else column.type
-    return _COMPARE[op](column, bindparam(name, type_=wide))
-
-
-_COMPARE: dict[str, Any] = {
-    "gt": lambda column, value: column > value,
-    "gte": lambda column, value: column >= value,
-    "lt": lambda column, value: column < value,
-    "lte": lambda column, value: column <= value,
-    "eq": lambda column, value: column == value,
-    "neq": lambda column, value: column != value,
-}
-
-
-def _sortable(key: str) -> ColumnElement[Any]:
-    column: ColumnElement[Any] = _i[key]
+def _sortable(key: str, columns: Any = _i) -> ColumnElement[Any]:
+    column: ColumnElement[Any] = columns[key]
     return func.coalesce(column, literal(_MISSING[key])) if key in _MISSING else column
 
 
-def _order(sort: Sequence[tuple[str, str]]) -> list[ColumnElement[Any]]:
+def _order(sort: Sequence[tuple[str, str]], columns: Any) -> list[ColumnElement[Any]]:
     return [
-        _sortable(key).asc() if direction == "asc" else _sortable(key).desc()
+        _sortable(key, columns).asc() if direction == "asc" else _sortable(key, columns).desc()
         for key, direction in sort
     ]
 
 
-def _after(sort: Sequence[tuple[str, str]], n: int = 0) -> Condition:
+def _after(sort: Sequence[tuple[str, str]], n: int = 0) -> ColumnElement[bool]:
     """Say that an image comes after the marker, whose place is the values k0, k1, …
 
     :param sort: keys and directions, in order of weight; together they order every image.

@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 
 from glance.db.columns import Json
+from glance.db.hints import unindexed
 from glance.db.prepared import Prepared, among
 from glance.db.tables import image_locations, image_properties, image_tags
 from glance.domain.image import Image, Location
@@ -60,7 +61,7 @@ def parts_of(
         (loc, _LOCATION, (loc.status, loc.value, metadata, loc.id)),
     )
     return [
-        select(*before(c), kind, *values).where(condition(c), c.deleted == false())
+        select(*before(c), kind, *values).where(condition(c), unindexed(c.deleted) == false())
         for c, kind, values in parts
     ]
 

@@ -59,7 +59,18 @@ _images = Table(
     MetaData(),
     Column("id", String(36)),
     Column("name", String(255)),
+    Column("visibility", String),
+    Column("owner", String(255)),
+    Column("os_hidden", Boolean),
     Column("created_at", DateTime),
+    Column("deleted", Boolean),
+)
+_members = Table(
+    "image_members",
+    MetaData(),
+    Column("image_id", String(36)),
+    Column("member", String(255)),
+    Column("status", String(20)),
     Column("deleted", Boolean),
 )
 
@@ -80,10 +91,28 @@ LISTING_INDEX_ENGINES = frozenset({"sqlite", "postgresql"})
 name_index = Index("ix_txglance_images_name", _images.c.name)
 """Finds an image by its name, which is how most people ask for one, without reading them all."""
 
+_listed = (_images.c.deleted, _images.c.os_hidden, _images.c.created_at, _images.c.id)
+
+owner_index = Index("ix_txglance_images_owner", _images.c.owner, *_listed)
+"""Leads to a project's own images in the order in which they were made."""
+
+visibility_index = Index("ix_txglance_images_visibility", _images.c.visibility, *_listed)
+"""Leads to public images in the order in which they were made."""
+
+member_index = Index(
+    "ix_txglance_image_members_member",
+    _members.c.member,
+    _members.c.deleted,
+    _members.c.status,
+    _members.c.image_id,
+)
+"""Finds the images that are shared with a project."""
+
 
 def own_indexes(engine: str) -> list[Index]:
     """Return what is added to the catalogue's tables.
 
     :param engine: SQLAlchemy's name of the dialect.
     """
-    return [listing_index, name_index] if engine in LISTING_INDEX_ENGINES else [name_index]
+    everywhere = [name_index, owner_index, visibility_index, member_index]
+    return [listing_index, *everywhere] if engine in LISTING_INDEX_ENGINES else everywhere

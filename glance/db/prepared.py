@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter, methodcaller
 from typing import Any, TypeVar
 
-from sqlalchemy import Boolean, ColumnElement, Connection, Dialect, false, literal
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Dialect,
+    false,
+    literal,
+    literal_column,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 
@@ -56,14 +64,34 @@ def _equal_bytes(element: Exactly, compiler: Any, **details: Any) -> str:
     return f"({column} = {value} AND BINARY {column} = {value})"
 
 
-class _Form:
-    """A statement in one database's words."""
+def word(text: str) -> ColumnElement[Any]:
+    """Return a constant text as part of a statement's words.
 
-    def __init__(self, statement: Any, dialect: Dialect) -> None:
+    PostgreSQL plans a statement that runs often without knowing its parameters; what it is not
+    told is a parameter it can judge by what is in the table.
+
+    :param text: one of our own words, of letters and underscores.
+    :raises ValueError: it is none.
+    """
+    if not text.isidentifier():
+        raise ValueError(f"{text!r} is not a plain word.")
+    return literal_column(f"'{text}'")
+
+
+class _Form:
+    """A statement in one database's words.
+
+    :param by_values: whether the best plan depends on the values.
+    """
+
+    def __init__(self, statement: Any, dialect: Dialect, by_values: bool) -> None:
         compiled = statement.compile(dialect=dialect)
         if compiled.post_compile_params:
             raise TypeError("A list is left open in a prepared statement; use among() for it.")
         self.sql = str(compiled)
+        # Kept by PostgreSQL, it would after some runs be planned for values of any kind.
+        fresh = by_values and dialect.driver == "psycopg"
+        self.options = {"prepare": False} if fresh else {}
         self.order: list[str] | None = compiled.positiontup if compiled.positional else None
         bind = {
             name: process
@@ -98,10 +126,13 @@ class Prepared:
 
     :param statement: a SQLAlchemy select, union, insert, update or delete; its parameters are named
         ``bindparam``s.
+    :param by_values: whether a plan that is good for some values may be bad for others, so that the
+        database had better think about each run anew.
     """
 
-    def __init__(self, statement: Any) -> None:
+    def __init__(self, statement: Any, *, by_values: bool = False) -> None:
         self._statement = statement
+        self._by_values = by_values
         self._forms: dict[str, _Form] = {}
 
     def thd_rows(self, connection: Connection, values: Mapping[str, Any]) -> list[Row]:
@@ -134,7 +165,7 @@ class Prepared:
     def _form(self, connection: Connection) -> _Form:
         form = self._forms.get(connection.dialect.name)
         if form is None:
-            form = _Form(self._statement, connection.dialect)
+            form = _Form(self._statement, connection.dialect, self._by_values)
             self._forms[connection.dialect.name] = form
         return form
 
@@ -165,7 +196,7 @@ def _thd_execute(
     try:
         cursor = raw.cursor()
         try:
-            cursor.execute(form.sql, parameters)
+            cursor.execute(form.sql, parameters, **form.options)
             return take(cursor)
         finally:
             cursor.close()

@@ -25,7 +25,7 @@ _CATALOGUE_STEPS = (
     "2023_1_{}01",
     "2024_1_{}01",
 )
-_OWN_STEPS = ("1_0_{}01", "1_0_{}02")
+_OWN_STEPS = ("1_0_{}01", "1_0_{}02", "1_0_{}03")
 
 
 @dataclass(frozen=True, slots=True)

@@ -347,8 +347,7 @@ drive all of it against a running service: ``python -m tests.functional.matrix``
 
 The callers are an administrator; a member and a reader of the project that owns the image, and one
 of its users without a role; a member of another project, with which the image is shared where the
-route is about members; a service; and somebody without a token. Where anonymous access is allowed,
-strangers read what is public.
+route is about members; a service; and somebody without a token.
 
 Beside these, every route may answer 400 (malformed), 401 (no valid token), 431 (headers or request
 id too long) and 503 with ``Retry-After`` (a part of the service does not answer); those that take a

@@ -231,9 +231,9 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         def __init__(self, real: Any) -> None:
             self._real = real
 
-        def execute(self, statement: str, *args: Any) -> Any:
+        def execute(self, statement: str, *args: Any, **options: Any) -> Any:
             seen.append(statement)
-            return self._real.execute(statement, *args)
+            return self._real.execute(statement, *args, **options)
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self._real, name)
@@ -259,11 +259,14 @@ def test_a_page_is_whole_and_takes_three_statements(
             catalogue.run(lambda c: c.execute(update(images.images).values(owner="me")) and None)
             made = [replace(image, owner="me") for image in made]
         catalogue.read(thd_list, ListQuery(1), viewer)
+        # Without a marker, how many images one sees by which way is asked for by itself.
+        surveys = 0 if viewer.is_admin else 1
         for query, expected, most in (
-            (ListQuery(40, sort=sort), made, 2),
+            (ListQuery(40, sort=sort), made, 2 + surveys),
             (ListQuery(20, marker="04", sort=sort), made[5:25], 3),
             (ListQuery(20, marker="29", sort=sort), [], 2),
-            (ListQuery(20, filters=(HasTag("u"), HasProperty("p", "v3"))), [made[3]], 2),
+            (ListQuery(20, filters=(HasTag("u"), HasProperty("p", "v3"))), [made[3]], 2 + surveys),
+            (ListQuery(20, filters=(OneOf("id", ("03",)),)), [made[3]], 2),
             (ListQuery(0), [], 0),
         ):
             statements.clear()

@@ -139,9 +139,9 @@ class Meter:
             def __init__(self, real: Any) -> None:
                 self._real = real
 
-            def execute(self, statement: str, values: Any) -> Any:
+            def execute(self, statement: str, values: Any, **options: Any) -> Any:
                 seen.append((statement, values))
-                return self._real.execute(statement, values)
+                return self._real.execute(statement, values, **options)
 
             def __getattr__(self, name: str) -> Any:
                 return getattr(self._real, name)
