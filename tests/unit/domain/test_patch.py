@@ -295,7 +295,7 @@ def test_the_older_add_adds() -> None:
 @pytest.mark.parametrize("field", ["disk_format", "container_format"])
 @pytest.mark.parametrize("status", [QUEUED, IMPORTING, SAVING, ACTIVE, DEACTIVATED])
 def test_formats_are_fixed_once_there_is_data(field: str, status: str) -> None:
-    other = {"disk_format": "qcow2", "container_format": "ova"}[field]
+    other = {"disk_format": "qcow2", "container_format": "bare"}[field]
     image = an_image(status=status, disk_format="raw", container_format="bare")
     for value, open_to in ((other, (QUEUED, IMPORTING)), (None, (QUEUED,))):
         if status in open_to:
