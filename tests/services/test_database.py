@@ -144,7 +144,8 @@ def test_deadlocks_are_mended(crowd: Crowd) -> None:
 
     run = crowd.database.runInteraction
     assert crowd.results(run(thd_cross, 1, 2), run(thd_cross, 2, 1)) == [None, None]
-    assert len(attempts) == 3
+    # Once more at least: on a busy machine the two may meet again.
+    assert len(attempts) > 2
     assert numbers(crowd) == [21, 22]
 
 
