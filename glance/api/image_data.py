@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from twisted.logger import Logger
+
 from glance.api.routing import NO_CONTENT, Reply, media_type, query_pairs, route
 from glance.api.sending import send
 from glance.api.streaming import StreamingRequest
@@ -23,6 +25,8 @@ from glance.transfers.detached import detached
 from glance.transfers.upload import Order, Uploader
 
 OCTET_STREAM = "application/octet-stream"
+
+_log = Logger()
 
 #: States in which an image's data is what it is said to be.
 READABLE = frozenset({ACTIVE, DEACTIVATED})
@@ -167,6 +171,12 @@ class ImageDataResource:
                 error = StoreError("The stored data has another length than the image.")
             except (StoreError, UnknownStore) as failed:
                 error = failed
+            _log.warn(
+                "Image {id}: its data in store {store} cannot be read: {error}",
+                id=image.id,
+                store=location.store_id,
+                error=error,
+            )
         if error is None or isinstance(error, DataNotFound):
             return None
         raise error

@@ -277,8 +277,11 @@ def answer_error(request: StreamingRequest, error: Exception) -> bytes:
         status, explanation = 500, "The server ran into an unexpected error."
     if not request.responseHeaders.hasHeader(b"x-openstack-request-id"):
         name_request(request)
-    accept = request.getHeader("Accept") or ""
-    content_type, body = render_error(status, explanation, accept)
+    accept = request.getHeader("Accept")
+    if accept is not None and not accept.strip():
+        # So ask clients that read errors in JSON, or as pages, and show nothing of plain text.
+        accept = "application/json"
+    content_type, body = render_error(status, explanation, accept or "")
     return write_reply(request, Reply(status, body, content_type, extra))
 
 

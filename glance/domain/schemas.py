@@ -198,8 +198,18 @@ def _compile(document: Document) -> Callable[[Any], Any]:
         return fastjsonschema.compile(document, use_default=False)
     except Exception as error:  # whatever a file written by hand can provoke in the compiler
         raise ConfigError(
-            f"schema-image.json: a property's description is no JSON schema: {error}"
+            f"schema-image.json: {_culprit(document)} has a description that is no JSON schema: "
+            f"{error}"
         ) from error
+
+
+def _culprit(document: Document) -> str:
+    for name, schema in document["properties"].items():
+        try:
+            fastjsonschema.compile(schema, use_default=False)
+        except Exception:
+            return f"property {shorten(name)}"
+    return "a property"
 
 
 def _check_custom(name: str, value: object) -> None:

@@ -130,7 +130,7 @@ class TokenLookup:
         except (CallFailed, TimeoutError) as error:
             self._outage.failed(str(error))
             raise Unavailable(
-                "The identity service does not answer, so nobody can be told apart now. "
+                "The identity service cannot be asked just now, so nobody can be told apart. "
                 "Try again later."
             ) from None
         self._outage.answered()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from collections.abc import Sequence
+from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 from glance.config import Loaded
@@ -27,10 +31,22 @@ def serve_api(loaded: Loaded, argv: Sequence[str]) -> int:
 
     service = make_api(loaded, argv, reactor, _say, lambda text: _log.warn("{text}", text=text))
     IService(service).privilegedStartService()
+    # It may come twice, from a shell to us and to our whole group.
+    reactor.callWhenRunning(end_once, reactor)
     reactor.callWhenRunning(service.startService)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     return 1 if getattr(service, "failed", False) else 0
+
+
+def end_once(reactor: Any) -> None:
+    """Let SIGTERM end the program in order, however often it comes."""
+
+    def end() -> None:
+        with contextlib.suppress(ReactorNotRunning):
+            reactor.stop()
+
+    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(end))
 
 
 def _say(line: str) -> None:

@@ -55,6 +55,10 @@ class Section:
         register(self._conf, group, options)
         return Section(self._conf, group)
 
+    def has_any(self, names: Iterable[str]) -> bool:
+        """Tell whether the operator gave any of some options a value in the store's own section."""
+        return any(self._set_in(self.group, name) for name in names)
+
     def _group_of(self, name: str) -> str:
         if (
             self._defaults is not None

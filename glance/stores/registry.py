@@ -70,12 +70,25 @@ class Stores:
             for group in (defaults, store_id):
                 options.register(conf, group, [*backend_options(), *factory.options()])
             section = options.Section(conf, store_id, defaults)
+            own = [] if driver in READ_ONLY else [option.dest for option in factory.options()]
+            if own and not section.has_any(own):
+                _log.warn(
+                    "Store {store}: no option of its driver is set in [{store}]; it uses the "
+                    "defaults. Is the section there, and spelt right?",
+                    store=store_id,
+                )
             self._stores[store_id] = factory.make(store_id, section, reactor)
         default = conf.glance_store.default_backend
         if default not in self._stores:
             raise BadStoreConfiguration(
                 "[glance_store] default_backend must name one of the stores in enabled_backends: "
                 f"{', '.join(self._stores)}."
+            )
+        if is_read_only(self._stores[default]):
+            _log.warn(
+                "[glance_store] default_backend = {store} can only be read: uploads have to name "
+                "another store.",
+                store=default,
             )
         self._warn_of_shared_directories()
         return str(default)

@@ -78,7 +78,7 @@ class LocationKeeper:
             size: int = await self._stores.for_new(url).size_of(url)
         except (StoreError, UnknownStore) as error:
             # Why it cannot be reached is not for whoever tries out addresses.
-            _log.info("A new location cannot be used: {error}", error=error)
+            _log.warn("A new location cannot be used: {error}", error=error)
             raise _unusable() from None
         if not size:
             raise _unusable()

@@ -13,6 +13,7 @@ import argparse
 import http.client
 import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import Sequence
 from functools import cached_property
@@ -98,6 +99,12 @@ class Keystone(Server):
         return twin
 
 
+def answers_at(port: int) -> bool:
+    """Tell whether somebody listens on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run ``python -m tests.services.keystone``: start one, say how to use it, wait for the end."""
     parser = argparse.ArgumentParser(description="Start a Keystone that lives until interrupted.")
@@ -110,6 +117,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         keystone = Keystone(Path(directory))
         keystone.port, keystone.lifetime = args.port, 24 * 3600
         keystone.binaries()
+        if args.port and answers_at(args.port):
+            parser.error(f"port {args.port} is in use")
         keystone.start()
         try:
             if args.image:

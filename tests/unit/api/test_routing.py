@@ -127,6 +127,11 @@ class TestDispatcher(SynchronousTestCase):
         self.result = None
         self.assertIsNone(self.successResultOf(ensureDeferred(dispatch(self.request))))
 
+    def test_empty_accept_header_is_answered_in_json(self):
+        self.request = Request(Accept="")
+        self.result = NotFound("not this")
+        self.assertIn(b'"message":"not this"', self.ask())
+
     def test_caller_is_named_in_the_log(self):
         self.authenticator = SlowAuthenticator(identity=Identity(user_id="u", project_id="p"))
         self.request = Request(x_openstack_request_id="req-1")

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from glance.domain.image import Location
-from glance.stores import drivers, file
+from glance.stores import drivers, file, registry
 from glance.stores.errors import (
     BadLocation,
     BadStoreConfiguration,
@@ -96,6 +96,20 @@ class MultiStoreTests(RegistryCase):
         self.assertEqual(stores.get("cheap").description, None)
         self.assertEqual(fast.url_for("x"), [f"file://{self.root}/fast/x"])
 
+    def test_what_looks_like_a_mistake_is_said(self):
+        said = []
+        self.patch(registry._log, "warn", lambda text, **more: said.append(text.format(**more)))
+        self.stores()
+        self.assertEqual(said, [])
+        self.stores(
+            SEVERAL.replace("[fast]", "[fsat]").replace("cheap:file", "cheap:file, web:http")
+        )
+        self.assertEqual([text.split(":")[0] for text in said], ["Store fast"])
+        said.clear()
+        self.stores(SEVERAL.replace("cheap:file", "web:http").replace("= cheap", "= web"))
+        self.assertEqual(len(said), 1)
+        self.assertIn("web can only be read", said[0])
+
     def test_unknown_store(self):
         stores = self.stores()
         self.assertRaises(UnknownStore, stores.get, "else")
@@ -106,7 +120,7 @@ class MultiStoreTests(RegistryCase):
 
         def note(store_id, section, reactor):
             made[store_id] = section
-            return SimpleNamespace(store_id=store_id, schemes=("file",))
+            return SimpleNamespace(store_id=store_id, driver="file", schemes=("file",))
 
         self.patch(file, "make", note)
         self.stores()
@@ -368,7 +382,9 @@ class TapeFactory:
         return [cfg.StrOpt("tape_device", default="/dev/st0")]
 
     def make(self, store_id, section, reactor):
-        return SimpleNamespace(store_id=store_id, schemes=("tape",), device=section.tape_device)
+        return SimpleNamespace(
+            store_id=store_id, driver="tape", schemes=("tape",), device=section.tape_device
+        )
 
 
 class DriverTests(RegistryCase):
