@@ -296,6 +296,17 @@ class StreamingSite(Site):
     def serve(self, port: Any) -> None:
         """Take note of the port, which takes no connections while there are as many as may be."""
         self._port = port
+        if not self.limits.connections:
+            return
+        take: Callable[[], None] = port.doRead
+
+        def take_one() -> None:
+            # A port does not look whether it has been paused before it takes the next, and takes
+            # the more the more had come.
+            port.numberAccepts = 1
+            take()
+
+        port.doRead = take_one
 
     def connection_made(self) -> None:
         """Count a connection."""

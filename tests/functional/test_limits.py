@@ -1,5 +1,6 @@
 """What clients cannot do to the service: send too much, too slowly, or in two ways at once."""
 
+import contextlib
 import gzip
 import json
 import re
@@ -217,9 +218,19 @@ def test_number_of_connections() -> None:
                 with pytest.raises(TimeoutError):
                     three.socket.recv(1)
                 three.socket.settimeout(60)
+                assert len(server.descriptors()) == server.idle + 2
                 one.close()
-                eventually(lambda: len(server.descriptors()) <= server.idle + 2, "one is gone")
                 assert three.socket.recv(9) == b"HTTP/1.1 "
+                assert len(server.descriptors()) == server.idle + 2
+        eventually(lambda: len(server.descriptors()) == server.idle, "all are gone")
+        with contextlib.ExitStack() as stack:
+            # At once, and after them one by one as others go.
+            wires = [stack.enter_context(Wire(server)) for _ in range(40)]
+            for wire in wires:
+                wire.send(HEAD + b"\r\n")
+                assert wire.answer().status == 200
+                assert len(server.descriptors()) <= server.idle + 2
+                wire.close()
         assert server.trouble() == []
 
 
