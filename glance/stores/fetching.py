@@ -51,6 +51,8 @@ _BUSY = frozenset({408, 425, 429})
 # The digits are bounded because Python refuses to convert very long ones.
 _CONTENT_RANGE = re.compile(r"bytes\s+([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.I)
 _LENGTH = re.compile("[0-9]{1,19}")
+# No database keeps a greater one.
+_LONGEST = 2**63 - 1
 #: What goes wrong with a connection. Everything else is a mistake of ours.
 _FAILURES = (
     error.ConnectError,
@@ -201,6 +203,8 @@ class Fetcher:
             start, total = _content_range(response.headers, offset)
         elif head:
             total = _content_length(response.headers)
+        if total is not None and total > _LONGEST:
+            raise RemoteUnavailable("The remote server announces more data than can be counted.")
         tags = response.headers.getRawHeaders(b"ETag", [])
         body = Incoming(self._reactor, response, exchange.abort, STALL_TIME)
         return Fetched(body, start, total, tags[0] if tags else None)
