@@ -132,6 +132,10 @@ class Fetcher:
             target = self._follow(target, where)
         raise BadLocation(f"The remote server redirects more than {MOST_REDIRECTS} times.")
 
+    def trust(self, tls: IPolicyForHTTPS) -> None:
+        """Trust other certificates from the next connection on."""
+        self._outbound.tls = tls
+
     def close(self) -> None:
         """Cut every connection."""
         self._outbound.close()
@@ -192,7 +196,9 @@ class Fetcher:
         response = exchange.response
         if response.code in _GONE:
             raise DataNotFound("The remote server does not have the data.")
-        if response.code >= 500 or response.code in _BUSY:
+        # Who knows no HEAD is in no trouble, and may well know GET.
+        unknown = head and response.code == 501
+        if (response.code >= 500 and not unknown) or response.code in _BUSY:
             raise RemoteUnavailable(f"The remote server answers with status {response.code}.")
         if response.code not in (200, 203) and not (offset and response.code == 206):
             raise BadLocation(f"The remote server answers with status {response.code}.")
