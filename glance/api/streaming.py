@@ -8,7 +8,9 @@ other body is kept in memory and may not exceed a limit.
 It touches what Twisted does not promise to keep, following ``twisted.web.http`` of 26.10. So do
 ``glance.api.channel`` (the parser's state), ``glance.api.chunked`` (the decoder's states),
 ``glance.api.sending`` (the transport's buffers) and ``glance.api.healthcheck`` (whether a client is
-still there), and nobody else.
+still there); on the other side, where this service is the client, ``glance.stores.outbound``
+(``Agent._requestWithEndpoint``), ``glance.identity.http`` (the pool's ``_factory``) and
+``glance.identity.memcached`` (the protocol's ``_current``); and nobody else.
 """
 
 from __future__ import annotations
