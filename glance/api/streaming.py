@@ -8,7 +8,9 @@ other body is kept in memory and may not exceed a limit.
 It touches what Twisted does not promise to keep, following ``twisted.web.http`` of 26.10. So do
 ``glance.api.channel`` (the parser's state), ``glance.api.chunked`` (the decoder's states),
 ``glance.api.sending`` (the transport's buffers) and ``glance.api.healthcheck`` (whether a client is
-still there), and nobody else.
+still there); on the other side, where this service is the client, ``glance.stores.outbound``
+(``Agent._requestWithEndpoint``), ``glance.identity.http`` (the pool's ``_factory``) and
+``glance.identity.memcached`` (the protocol's ``_current``); and nobody else.
 """
 
 from __future__ import annotations
@@ -296,6 +298,17 @@ class StreamingSite(Site):
     def serve(self, port: Any) -> None:
         """Take note of the port, which takes no connections while there are as many as may be."""
         self._port = port
+        if not self.limits.connections:
+            return
+        take: Callable[[], None] = port.doRead
+
+        def take_one() -> None:
+            # A port does not look whether it has been paused before it takes the next, and takes
+            # the more the more had come.
+            port.numberAccepts = 1
+            take()
+
+        port.doRead = take_one
 
     def connection_made(self) -> None:
         """Count a connection."""

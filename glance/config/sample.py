@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :returns: the exit code: 1 if a check finds one outdated.
     """
-    parser = argparse.ArgumentParser(prog="glance.config.sample", description=__doc__)
+    return run("glance.config.sample", __doc__, write, outdated, argv)
+
+
+def run(
+    program: str,
+    description: str | None,
+    write: Callable[[Path], object],
+    outdated: Callable[[Path], Sequence[str]],
+    argv: Sequence[str] | None,
+) -> int:
+    """Run a program that writes or checks sample files.
+
+    :param program: its module.
+    :param write: writes the files into a directory.
+    :param outdated: names those of a directory that are not as they would be written.
+    :returns: the exit code.
+    """
+    parser = argparse.ArgumentParser(prog=program, description=description)
     parser.add_argument("--check", action="store_true", help="write nothing, only compare")
     parser.add_argument(
         "directory",
@@ -122,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     names = outdated(arguments.directory)
     for name in names:
-        print(f"{name} is not up to date; run: python -m glance.config.sample", file=sys.stderr)
+        print(f"{name} is not up to date; run: python -m {program}", file=sys.stderr)
     return 1 if names else 0
 
 

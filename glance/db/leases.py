@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from glance.db.columns import utcnow
@@ -101,14 +101,6 @@ def thd_turn_to_removal(connection: Connection, image_id: str) -> None:
 def thd_preempt(connection: Connection, image_id: str, kind: str) -> None:
     """End an image's lease if it is of a kind that gives way; its holder finds out."""
     connection.execute(delete(transfer_leases).where(_t.image_id == image_id, _t.kind == kind))
-
-
-def thd_end_any(connection: Connection, image_id: str) -> None:
-    """End whatever lease an image has."""
-    _end_of_image.thd_run(connection, {"of_id": image_id})
-
-
-_end_of_image = Prepared(delete(transfer_leases).where(_t.image_id == bindparam("of_id")))
 
 
 def thd_beat(connection: Connection, progress: Mapping[str, tuple[str, int]]) -> set[str]:

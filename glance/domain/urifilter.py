@@ -214,14 +214,10 @@ class UriFilter:
             tells what is wrong and which option decides.
         """
         target = parse(url)
-        self.check_target(target)
+        self._check(target)
         return target
 
-    def check_target(self, target: Target) -> None:
-        """Check a URL that was read before.
-
-        :raises Invalid: it is not allowed.
-        """
+    def _check(self, target: Target) -> None:
         if not _passes(target.scheme, self._allowed_schemes, self._disallowed_schemes):
             raise _refused("scheme", "schemes", self._allowed_schemes)
         if not _passes(target.host, self._allowed_hosts, self._disallowed_hosts):
@@ -233,7 +229,7 @@ class UriFilter:
         address = target.address
         if address is not None:
             self.check_addresses(target, [address])
-        elif target.host.rpartition(".")[2] == "localhost" and not self.trusts(target):
+        elif target.host.rpartition(".")[2] == "localhost" and not self._trusts(target):
             # Whoever resolves it, a proxy for one: it is always the loopback (RFC 6761).
             raise _leads_to("a loopback address")
 
@@ -246,7 +242,7 @@ class UriFilter:
         found = [ip_address(address) for address in addresses]
         if not found:
             raise Invalid("The host in the URI cannot be resolved.")
-        if self.trusts(target):
+        if self._trusts(target):
             return
         for address in found:
             if (kind := kind_of(address)) is not None:
@@ -254,7 +250,7 @@ class UriFilter:
             if not self._allowed_hosts and self._disallows(address):
                 raise _refused("host", "hosts", ())
 
-    def trusts(self, target: Target) -> bool:
+    def _trusts(self, target: Target) -> bool:
         """Tell whether the operator allows a host by name."""
         return target.host in self._allowed_hosts
 

@@ -8,7 +8,7 @@ request. Patterns are those of the Identity API reference, "application credenti
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
@@ -44,8 +44,8 @@ def allowed(rules: Iterable[AccessRule], service: str, method: str, path: str) -
             continue
         if forms is None:
             forms = _forms(path)
-        pattern = _compile(rule.path)
-        if any(pattern.fullmatch(form) for form in forms):
+        pieces = _pieces(rule.path)
+        if any(_matches(pieces, form) for form in forms):
             return True
     return False
 
@@ -64,11 +64,43 @@ def _forms(path: str) -> set[str]:
 
 
 @lru_cache(maxsize=1024)
-def _compile(path: str) -> re.Pattern[str]:
-    parts, end = [], 0
-    for wildcard in _WILDCARD.finditer(path):
-        parts.append(re.escape(path[end : wildcard.start()]))
-        parts.append(".*" if wildcard[0] == "**" else "[^/]+")
+def _pieces(pattern: str) -> tuple[str, ...]:
+    """Split a pattern into wildcards, ``*`` and ``**``, and what stands between them."""
+    pieces, end = [], 0
+    for wildcard in _WILDCARD.finditer(pattern):
+        pieces += [pattern[end : wildcard.start()], "**" if wildcard[0] == "**" else "*"]
         end = wildcard.end()
-    parts.append(re.escape(path[end:]))
-    return re.compile("".join(parts), re.DOTALL)
+    return tuple(filter(None, [*pieces, pattern[end:]]))
+
+
+def _matches(pieces: Iterable[str], text: str) -> bool:
+    """Match without going back: users write the patterns and the paths, and both can be long.
+
+    All places that the pieces so far may end at are known at once, as the bits of a number.
+
+    :param pieces: of the pattern.
+    """
+    inside = _where(text, lambda character: character != "/")
+    at: dict[str, int] = {}
+    ends = 1
+    for piece in pieces:
+        if piece == "**":
+            # From the first of them on.
+            ends = (1 << len(text) + 1) - (ends & -ends)
+        elif piece == "*":
+            ends = (ends & inside) << 1
+            # The sum's carries run from each end to the end of its segment.
+            ends |= ((ends & inside) + inside) ^ inside
+        else:
+            for character in piece:
+                if character not in at:
+                    at[character] = _where(text, character.__eq__)
+                ends = (ends & at[character]) << 1
+        if not ends:
+            return False
+    return bool(ends >> len(text))
+
+
+def _where(text: str, wanted: Callable[[str], bool]) -> int:
+    """Return a number whose bits tell which characters are wanted, the first being the lowest."""
+    return int("0" + "".join("1" if wanted(character) else "0" for character in text[::-1]), 2)

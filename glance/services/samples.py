@@ -6,7 +6,6 @@ its exit code, whether they are what it would write.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,23 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :returns: the exit code: 1 if a check finds one outdated.
     """
-    parser = argparse.ArgumentParser(prog="glance.services.samples", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, only compare")
-    parser.add_argument(
-        "directory",
-        nargs="?",
-        type=Path,
-        default=Path(__file__).parents[2] / "conf",
-        help="where the files are (default: %(default)s)",
-    )
-    arguments = parser.parse_args(argv)
-    if not arguments.check:
-        write(arguments.directory)
-        return 0
-    names = outdated(arguments.directory)
-    for name in names:
-        print(f"{name} is not up to date; run: python -m glance.services.samples", file=sys.stderr)
-    return 1 if names else 0
+    return configuration.run("glance.services.samples", __doc__, write, outdated, argv)
 
 
 if __name__ == "__main__":

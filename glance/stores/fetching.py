@@ -51,6 +51,8 @@ _BUSY = frozenset({408, 425, 429})
 # The digits are bounded because Python refuses to convert very long ones.
 _CONTENT_RANGE = re.compile(r"bytes\s+([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.I)
 _LENGTH = re.compile("[0-9]{1,19}")
+# No database keeps a greater one.
+_LONGEST = 2**63 - 1
 #: What goes wrong with a connection. Everything else is a mistake of ours.
 _FAILURES = (
     error.ConnectError,
@@ -130,6 +132,10 @@ class Fetcher:
             target = self._follow(target, where)
         raise BadLocation(f"The remote server redirects more than {MOST_REDIRECTS} times.")
 
+    def trust(self, tls: IPolicyForHTTPS) -> None:
+        """Trust other certificates from the next connection on."""
+        self._outbound.tls = tls
+
     def close(self) -> None:
         """Cut every connection."""
         self._outbound.close()
@@ -190,7 +196,9 @@ class Fetcher:
         response = exchange.response
         if response.code in _GONE:
             raise DataNotFound("The remote server does not have the data.")
-        if response.code >= 500 or response.code in _BUSY:
+        # Who knows no HEAD is in no trouble, and may well know GET.
+        unknown = head and response.code == 501
+        if (response.code >= 500 and not unknown) or response.code in _BUSY:
             raise RemoteUnavailable(f"The remote server answers with status {response.code}.")
         if response.code not in (200, 203) and not (offset and response.code == 206):
             raise BadLocation(f"The remote server answers with status {response.code}.")
@@ -201,6 +209,8 @@ class Fetcher:
             start, total = _content_range(response.headers, offset)
         elif head:
             total = _content_length(response.headers)
+        if total is not None and total > _LONGEST:
+            raise RemoteUnavailable("The remote server announces more data than can be counted.")
         tags = response.headers.getRawHeaders(b"ETag", [])
         body = Incoming(self._reactor, response, exchange.abort, STALL_TIME)
         return Fetched(body, start, total, tags[0] if tags else None)

@@ -104,11 +104,13 @@ class HttpStore:
                     group=self._group,
                 )
             return succeed(None)
-        from glance.stores.trust import thd_read_authorities
+        from glance.stores.trust import make_policy, thd_read_authorities
 
         def note(found: list[Any]) -> None:
             self._authorities = found
-            self._fetcher = None
+            if self._fetcher is not None:
+                # It has readers, and what they read need not be https.
+                self._fetcher.trust(make_policy(found, self._insecure))
 
         reading = self._in_thread(thd_read_authorities, self._group, self._authorities_file)
         return reading.addCallback(note)

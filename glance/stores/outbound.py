@@ -38,6 +38,10 @@ CONNECT_TIME = 30.0
 LONGEST_HEAD = 256 * 1024
 
 
+# The addresses are known, and Twisted takes fewer names than are resolved (``a_b`` for one).
+_ANY_NAME = "host.invalid"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Exchange:
     """An answer whose head is there, and the connection that its body is to come over."""
@@ -142,17 +146,22 @@ class Connection:
         else:
             addresses = await self._addresses()
             endpoint = HostnameEndpoint(
-                PinnedReactor(self.reactor, addresses),
-                self._target.host,
-                self._target.port,
-                CONNECT_TIME,
+                PinnedReactor(self.reactor, addresses), _ANY_NAME, self._target.port, CONNECT_TIME
             )
         if self._target.scheme == "https":
-            creator = self._outbound.tls.creatorForNetloc(
-                self._target.host.encode("ascii"), self._target.port
-            )
-            endpoint = wrapClientTLS(creator, endpoint)
+            endpoint = wrapClientTLS(self._tls_creator(), endpoint)
         return endpoint
+
+    def _tls_creator(self) -> Any:
+        host = self._target.host.encode("ascii")
+        try:
+            return self._outbound.tls.creatorForNetloc(host, self._target.port)
+        except ValueError:
+            # Not all that is resolved is a name by the rules for certificates (RFC 5890).
+            raise RemoteUnavailable(
+                "There is no secure connection to the remote server: no certificate can be for "
+                "its name."
+            ) from None
 
     async def _addresses(self) -> list[IAddress]:
         addresses = await self._outbound.names.resolve(self._target)

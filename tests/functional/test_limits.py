@@ -1,9 +1,11 @@
 """What clients cannot do to the service: send too much, too slowly, or in two ways at once."""
 
+import contextlib
 import gzip
 import json
 import re
-import time
+import select
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -25,6 +27,8 @@ def refusal(server: Server, *data: bytes) -> Answer:
         assert answer.headers["Connection"] == "close"
         assert REQUEST_ID.fullmatch(answer.headers["x-openstack-request-id"])
         assert answer.headers["Content-Type"].startswith("text/plain")
+        # Or the service would wait for what else there is to come.
+        wire.socket.shutdown(socket.SHUT_WR)
         assert wire.ended()
     return answer
 
@@ -113,53 +117,51 @@ def hasty_server() -> Iterator[Server]:
 
 
 class TestSlowClients:
-    def drip(self, wire: Wire) -> None:
-        """Send a byte now and then until the service has said what it thinks of that."""
-        wire.socket.settimeout(0.1)
-        for _ in range(600):
-            wire.send(b"x")
-            try:
-                wire.socket.recv(1, 2)
-            except TimeoutError:
-                continue
-            break
-        wire.socket.settimeout(60)
+    """Those of a test are slow side by side: it takes no longer than the longest clock.
 
-    @pytest.mark.parametrize(
-        "begun",
-        [
-            b"GET /",
-            HEAD + b"X: ",
-            b"POST /v2/images HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
-        ],
-        ids=["line", "header", "body"],
-    )
-    def test_drop_by_drop(self, hasty_server: Server, begun: bytes) -> None:
-        with Wire(hasty_server) as wire:
-            wire.send(begun)
-            self.drip(wire)
-            answer = wire.answer()
-            assert answer.status == 408
-            assert REQUEST_ID.fullmatch(answer.headers["x-openstack-request-id"])
-            assert wire.ended()
+    What else clocks do is for tests/unit/api/test_channel.py, which turns them itself.
+    """
 
-    def test_image_data_may_come_slowly(self, hasty_server: Server) -> None:
+    def test_drop_by_drop(self, hasty_server: Server) -> None:
         server = hasty_server
         image_id = server.create()
-        with Wire(server) as wire:
-            wire.put(image_id, "Content-Length: 30")
-            for _ in range(30):
-                wire.send(b"x")
-                time.sleep(0.1)
-            assert wire.answer().status == 204
+        begun = {
+            "line": b"GET /",
+            "header": HEAD + b"X: ",
+            "body": b"POST /v2/images HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
+        }
+        with contextlib.ExitStack() as stack:
+            upload = stack.enter_context(Wire(server))
+            upload.put(image_id, "Transfer-Encoding: chunked")
+            slow = {name: stack.enter_context(Wire(server)) for name in begun}
+            for name, wire in slow.items():
+                wire.send(begun[name])
+            waiting = {wire.socket: wire for wire in slow.values()}
+            drops = 0
+            # A byte now and then, until the service has said what it thinks of that.
+            while waiting and drops < 600:
+                for wire in waiting.values():
+                    wire.send(b"x")
+                upload.chunk(b"x")
+                drops += 1
+                for answered in select.select([*waiting], [], [], 0.1)[0]:
+                    del waiting[answered]
+            for wire in slow.values():
+                answer = wire.answer()
+                assert answer.status == 408
+                assert REQUEST_ID.fullmatch(answer.headers["x-openstack-request-id"])
+                assert wire.ended()
+            # Image data may take its time.
+            upload.send(b"0\r\n\r\n")
+            assert upload.answer().status == 204
+        assert server.show(image_id)["size"] == drops
 
     def test_idle(self, hasty_server: Server) -> None:
-        for requests in (0, 1):
-            with Wire(hasty_server) as wire:
-                for _ in range(requests):
-                    wire.send(HEAD + b"\r\n")
-                    assert wire.answer().status == 200
-                assert wire.ended()
+        with Wire(hasty_server) as unused, Wire(hasty_server) as used:
+            used.send(HEAD + b"\r\n")
+            assert used.answer().status == 200
+            assert unused.ended()
+            assert used.ended()
 
     def test_options_count(self, hasty_server: Server) -> None:
         assert refusal(hasty_server, b"GET /" + b"x" * 1000).status == 414
@@ -217,9 +219,19 @@ def test_number_of_connections() -> None:
                 with pytest.raises(TimeoutError):
                     three.socket.recv(1)
                 three.socket.settimeout(60)
+                assert len(server.descriptors()) == server.idle + 2
                 one.close()
-                eventually(lambda: len(server.descriptors()) <= server.idle + 2, "one is gone")
                 assert three.socket.recv(9) == b"HTTP/1.1 "
+                assert len(server.descriptors()) == server.idle + 2
+        eventually(lambda: len(server.descriptors()) == server.idle, "all are gone")
+        with contextlib.ExitStack() as stack:
+            # At once, and after them one by one as others go.
+            wires = [stack.enter_context(Wire(server)) for _ in range(40)]
+            for wire in wires:
+                wire.send(HEAD + b"\r\n")
+                assert wire.answer().status == 200
+                assert len(server.descriptors()) <= server.idle + 2
+                wire.close()
         assert server.trouble() == []
 
 

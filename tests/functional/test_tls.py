@@ -254,14 +254,14 @@ class TestEverythingElse:
 def test_silent_clients(options: dict[str, object]) -> None:
     settings = {**options, "client_socket_timeout": 2}
     with Server(settings=settings, tls=client()) as server:
-        plain = socket.create_connection(("127.0.0.1", server.port), timeout=60)
-        # Never even greets.
-        with plain, contextlib.suppress(ConnectionResetError):
-            assert plain.recv(1) == b""
         image_id = server.image(data_of(SIZE))
-        with Wire(server, receive_buffer=8192) as wire:
+        plain = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        with plain, Wire(server, receive_buffer=8192) as wire:
             wire.head("GET", f"/v2/images/{image_id}/file")
             assert wire.answered()[0] == 200
+            # This one never even greets; both are waited for at once.
+            with contextlib.suppress(ConnectionResetError):
+                assert plain.recv(1) == b""
             eventually(lambda: len(server.descriptors()) == server.idle, "nothing left open")
         assert server.trouble() == []
 

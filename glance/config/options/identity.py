@@ -11,6 +11,9 @@ CLI = ()
 #: Where the options stand.
 GROUP = "keystone_authtoken"
 
+#: Kinds of endpoints of a catalogue, by their new and their old names.
+INTERFACES = ("internal", "public", "admin", "internalURL", "publicURL", "adminURL")
+
 
 def _old(*names: str, group: str = GROUP) -> list[cfg.DeprecatedOpt]:
     """Declare former names in the same section."""
@@ -112,7 +115,7 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
         cfg.StrOpt(
             "interface",
             default="internal",
-            choices=["internal", "public", "admin", "internalURL", "publicURL", "adminURL"],
+            choices=INTERFACES,
             help="Endpoint of the identity service that is used, out of its catalogue.",
         ),
         cfg.StrOpt(

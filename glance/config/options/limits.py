@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from glance.config.options.identity import auth_options
+from glance.config.options.identity import INTERFACES, auth_options
 from glance.config.valuetypes import BracketList
 
 CLI = ()
@@ -53,7 +53,7 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
         cfg.StrOpt(
             "endpoint_interface",
             default="public",
-            choices=["public", "publicURL", "internal", "internalURL", "admin", "adminURL"],
+            choices=INTERFACES,
             help="Interface of the endpoint, where endpoint_id is not set.",
         ),
         cfg.StrOpt(

@@ -72,15 +72,6 @@ def test_a_lease_is_not_kept_when_its_transaction_fails(catalogue: Catalogue) ->
     assert everything(catalogue) == []
 
 
-def test_whatever_lease_an_image_has_can_be_ended(catalogue: Catalogue) -> None:
-    taken, other = take(catalogue), take(catalogue, "other", "n2", "w2")
-    catalogue.run(leases.thd_end_any, "i")
-    catalogue.run(leases.thd_end_any, "i")
-    (left,) = everything(catalogue)
-    assert (left.id, left.node, left.worker) == (other, "n2", "w2")
-    assert not catalogue.run(leases.thd_end, taken)
-
-
 def test_beating_keeps_and_tells_what_is_lost(catalogue: Catalogue) -> None:
     first, second = take(catalogue, "1"), take(catalogue, "2")
     age(catalogue, 100)

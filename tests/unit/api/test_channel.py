@@ -1,6 +1,11 @@
 """What a connection may cost: limits and clocks, told in an answer where there can be one."""
 
+import socket
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.tcp import Port
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
 from glance.api.channel import CLOSING_TIME, LINGER_IDLE, PIPELINED
@@ -348,10 +353,13 @@ class TestClosing(LimitsCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
 
-class Port:
+class NotedPort:
     """Notes whether it takes connections."""
 
     reading = True
+
+    def doRead(self):
+        pass
 
     def pauseProducing(self):
         self.reading = False
@@ -365,16 +373,12 @@ class TestConnections(ChannelCase):
 
     def test_number(self):
         self.lose()
-        port = Port()
+        port = NotedPort()
         self.site.serve(port)
         self.connect()
         first = self.channel
         self.assertTrue(port.reading)
         self.connect()
-        self.assertFalse(port.reading)
-        # One more had been accepted already.
-        self.connect()
-        self.lose()
         self.assertFalse(port.reading)
         first.connectionLost(None)
         self.assertTrue(port.reading)
@@ -383,12 +387,70 @@ class TestConnections(ChannelCase):
 
     def test_no_limit(self):
         self.site.limits = Limits()
-        port = Port()
+        port = NotedPort()
         self.site.serve(port)
         for _ in range(5):
             self.connect()
         self.lose()
         self.assertTrue(port.reading)
+
+
+class TestBursts(ChannelCase):
+    """Many who come at once, over sockets: what a port takes in one go, no double would tell."""
+
+    limits = Limits(connections=2)
+
+    def setUp(self):
+        super().setUp()
+        self.lose()
+
+    def listen(self):
+        self.port = port = Port(0, self.site, interface="127.0.0.1", reactor=self.reactor)
+        port.startListening()
+        self.addCleanup(port.connectionLost, Failure(ConnectionDone()))
+        self.site.serve(port)
+
+    def come(self, number):
+        for _ in range(number):
+            client = socket.create_connection(self.port.socket.getsockname(), timeout=60)
+            self.addCleanup(client.close)
+
+    def turn(self, times=10):
+        """Have the port do what a reactor would."""
+        for _ in range(times):
+            if self.port in self.reactor.readers:
+                self.port.doRead()
+        return [each for each in self.reactor.readers if each is not self.port]
+
+    def test_no_more_than_may_be(self):
+        self.listen()
+        self.come(40)
+        opened = self.turn()
+        self.assertEqual(len(opened), 2)
+        for left in range(40, 0, -1):
+            opened.pop().connectionLost(Failure(ConnectionDone()))
+            opened = self.turn()
+            self.assertEqual(len(opened), min(2, left - 1))
+
+    def test_also_after_a_while(self):
+        self.site.limits = Limits(connections=10)
+        self.listen()
+        for _ in range(3):
+            self.come(8)
+            opened = self.turn(20)
+            self.assertEqual(len(opened), 8)
+            self.come(8)
+            opened = self.turn(20)
+            self.assertEqual(len(opened), 10)
+            while opened:
+                opened.pop().connectionLost(Failure(ConnectionDone()))
+                opened = self.turn()
+
+    def test_no_limit(self):
+        self.site.limits = Limits()
+        self.listen()
+        self.come(40)
+        self.assertEqual(len(self.turn(1)), 40)
 
 
 class TestTrailersAndExtensions(LimitsCase):

@@ -1,5 +1,8 @@
 """Which requests the access rules of an application credential allow."""
 
+import re
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,3 +90,49 @@ def test_plain_path_matches_itself_only(path):
     path = "/v2/x" + path
     assert allowed([rule(path)], "image", "GET", path)
     assert not allowed([rule(path)], "image", "GET", path + "y")
+
+
+def as_expression(pattern):
+    """The meaning of a pattern, in the way that would take for ever."""
+    parts = re.split(r"(\*\*|\*|\{[^{}/]*\})", pattern)
+    wild = ["[^/]+" if part != "**" else ".*" for part in parts[1::2]]
+    parts[1::2], parts[::2] = wild, map(re.escape, parts[::2])
+    return re.compile("".join(parts), re.DOTALL)
+
+
+@given(
+    st.lists(st.sampled_from(["*", "**", "{a}", "{a/", "a", "b", "/", "\n", "ab"]), max_size=8),
+    st.text(alphabet="ab/\n{", max_size=10),
+)
+def test_wildcards_mean_what_an_expression_would(pieces, path):
+    pattern = "/v2/" + "".join(pieces)
+    expected = as_expression(pattern).fullmatch("/v2/" + path.lstrip("/")) is not None
+    assert allowed([rule(pattern)], "image", "GET", "/v2/" + path.lstrip("/")) is expected
+
+
+def steps(pattern, path):
+    """Count the lines that are run to compare a path with a pattern that does not match."""
+    count = 0
+
+    def trace(frame, event, argument):
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        matched = allowed([rule(pattern)], "image", "GET", path)
+    finally:
+        sys.settrace(before)
+    assert not matched
+    return count
+
+
+@pytest.mark.parametrize("wildcard", ["*", "**", "{x}"])
+def test_no_pattern_takes_for_ever(wildcard):
+    """Users write patterns; an expression would try every way to share out the path."""
+    pattern = "/v2/images/" + f"{wildcard}a" * 10 + "b"
+    short, long = (steps(pattern, "/v2/images/" + "a" * length) for length in (400, 4000))
+    assert long < 11 * short
+    assert steps(f"{pattern}{wildcard}a", "/v2/images/" + "a" * 400) < 2 * short

@@ -22,6 +22,7 @@ from glance.stores.tunnel import basic
 from tests.unit.stores.web import (
     DATA,
     Web,
+    announce,
     chunked,
     plain,
     ranged,
@@ -101,6 +102,20 @@ class AnswerTests(FetchCase):
         reading = found.read(len(DATA) + 1)
         self.outbound.agent.flush()
         self.failureResultOf(reading, RemoteUnavailable)
+
+    def test_more_than_can_be_counted(self):
+        url = "http://good.example/x"
+        for length in (2**63, 10**19 - 1):
+            self.web.pages["good.example/x"] = announce(length)
+            self.failed(url, RemoteUnavailable, head=True)
+            self.failed(url, RemoteUnavailable)
+            self.web.pages["good.example/x"] = status(
+                206, **{"Content-Range": f"bytes 5-9/{length}"}
+            )
+            self.failed(url, RemoteUnavailable, offset=5)
+        self.web.pages["good.example/x"] = announce(2**63 - 1)
+        self.assertEqual(self.fetched(url, head=True).total, 2**63 - 1)
+        self.assertEqual(self.fetched(url).total, 2**63 - 1)
 
     def test_the_length_alone(self):
         self.web.pages["good.example/x"] = plain()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface.verify import verifyObject
 
 from glance.domain.urifilter import UriFilter
@@ -139,10 +140,23 @@ class SizeTests(HttpCase):
         self.assertEqual(self.methods(), ["HEAD"])
 
     def test_by_get_where_head_is_refused(self):
-        for code in (400, 403, 405):
+        for code in (400, 403, 405, 501):
             self.web.asked.clear()
             size = self.size(by_method(HEAD=status(code), GET=plain()))
             self.assertEqual((size, self.methods()), (len(DATA), ["HEAD", "GET"]))
+
+    def test_by_head_where_get_tells_none(self):
+        page = by_method(HEAD=plain(), GET=chunked())
+        self.assertEqual(self.size(page), len(DATA))
+        reader = self.opened(page)
+        self.assertIsNone(reader.size)
+        self.assertEqual(self.read(reader, 0, len(DATA) + 1), DATA)
+        self.assertEqual(self.read(reader, len(DATA), 1), b"")
+
+    def test_server_that_knows_neither(self):
+        self.web.pages[PAGE] = status(501)
+        self.fails(self.store.size_of(URL), RemoteUnavailable)
+        self.assertEqual(self.methods(), ["HEAD", "GET"])
 
     def test_unknown(self):
         self.assertEqual(self.size(chunked()), 0)
@@ -344,6 +358,24 @@ class ConfigurationTests(WarningsMixin, SynchronousTestCase):
                     self.assertIn(word, error.message)
                 # Nobody is trusted then, rather than everybody.
                 self.assertEqual(store._authorities, [])
+
+    def test_what_was_begun_before_authorities_were_read_goes_on(self):
+        web, reading = Web(), Deferred()
+        web.pages[PAGE] = plain()
+        given = section(https_ca_certificates_file="x")
+        store = HttpStore("web", given, Clock(), UriFilter(), lambda *_: reading)
+        started = store.start()
+        fetcher, outbound, _ = web_fetcher(web)
+        store._fetcher, outbound.tls = fetcher, None
+        reader = self.successResultOf(store.open_reader(URL))
+        reading.callback([])
+        self.successResultOf(started)
+        self.assertTrue(IPolicyForHTTPS.providedBy(outbound.tls))
+        self.assertEqual(self.successResultOf(reader.read(0, len(DATA))), DATA)
+        self.successResultOf(store.open_reader(URL))
+        self.assertEqual(outbound.open, 1)
+        self.successResultOf(store.stop())
+        self.assertEqual(outbound.open, 0)
 
     def test_insecure_is_told(self):
         seen = self.warnings()

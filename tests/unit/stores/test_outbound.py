@@ -176,6 +176,39 @@ class AddressTests(OutboundCase):
         self.assertEqual(self.tls.asked, [(b"good.example", 443)])
 
 
+class OddNameTests(OutboundCase):
+    """Names that the rules let through, and that are none by those for international names."""
+
+    hosts = ("under_score.example", "xn--a.example", "ab--cd.example")
+
+    def setUp(self):
+        super().setUp()
+        for host in self.hosts:
+            self.names.answers[host] = [["192.0.2.1"]]
+
+    def test_over_http(self):
+        for host in self.hosts:
+            self.ask(f"http://{host}/")
+            self.assertEqual(self.names.asked.pop(), host)
+            _, transport = self.connect()
+            self.assertIn(f"Host: {host}\r\n".encode(), transport.value())
+        self.assertEqual(self.connections(), [("192.0.2.1", 80)] * len(self.hosts))
+
+    def test_over_https(self):
+        self.outbound.tls = make_policy([], insecure=False)
+        for host in self.hosts:
+            asking = self.ask(f"https://{host}/")
+            error = self.failureResultOf(asking, RemoteUnavailable).value
+            self.assertNotIn("example", error.message)
+        self.assertEqual(self.connections(), [])
+
+    def test_over_https_without_verification(self):
+        self.outbound.tls = make_policy(None, insecure=True)
+        for host in self.hosts:
+            self.assertNoResult(self.ask(f"https://{host}/"))
+        self.assertEqual(self.connections(), [("192.0.2.1", 443)] * len(self.hosts))
+
+
 class TrustedHostTests(OutboundCase):
     rules = UriFilter(allowed_hosts=["bad.example", "127.0.0.1"])
 

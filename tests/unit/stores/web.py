@@ -121,6 +121,17 @@ def short(data: bytes = DATA) -> Callable[[Any], Any]:
     return answer
 
 
+def announce(length: int) -> Callable[[Any], Any]:
+    """Announce a length, and send a byte."""
+
+    def answer(request: Any) -> Any:
+        request.setHeader("Content-Length", str(length))
+        request.write(b"x")
+        return NOT_DONE_YET
+
+    return answer
+
+
 class WebOutbound:
     """Makes requests to a web in memory.
 

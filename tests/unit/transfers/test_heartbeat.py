@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from glance.db import leases
 from glance.transfers.heartbeat import Heartbeat
-from tests.unit.transfers.doubles import IMAGE, CatalogueCase
+from tests.unit.transfers.doubles import CatalogueCase
 
 INTERVAL = 10.0
 
@@ -67,7 +67,7 @@ class TestHeartbeat(CatalogueCase):
 
     def test_holder_is_told_once_that_its_lease_is_gone(self):
         self.hold()
-        self.run_in_database(leases.thd_end_any, IMAGE)
+        self.run_in_database(leases.thd_end, self.lease)
         self.reactor.advance(INTERVAL)
         self.assertEqual(self.work.lost, 1)
         self.reactor.advance(INTERVAL)
@@ -82,7 +82,7 @@ class TestHeartbeat(CatalogueCase):
 
     def test_holder_that_let_go_during_the_beat_is_not_told(self):
         release = self.hold()
-        self.run_in_database(leases.thd_end_any, IMAGE)
+        self.run_in_database(leases.thd_end, self.lease)
         beat = leases.thd_beat
 
         def lets_go(connection, progress):
