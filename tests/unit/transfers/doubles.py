@@ -99,6 +99,11 @@ class CatalogueCase(SynchronousTestCase):
     def all_leases(self):
         return self.run_in_database(leases.thd_all)
 
+    def end_leases(self):
+        """End every lease, as another worker that takes them over would."""
+        for lease in self.all_leases():
+            self.run_in_database(leases.thd_end, lease.id)
+
     def take_lease(self, identity=US, kind=leases.UPLOAD, store_id="memory"):
         return self.run_in_database(
             leases.thd_take, IMAGE, kind, identity.node, identity.worker, store_id

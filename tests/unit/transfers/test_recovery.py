@@ -172,7 +172,7 @@ class TestUploads(RecoveryCase):
         self.interrupted_upload(SIBLING)
 
         def ends_and_looks_dead(worker):
-            self.run_in_database(leases.thd_end_any, IMAGE)
+            self.end_leases()
             self.run_in_database(images.thd_set_status, IMAGE, "saving", "active")
             self.store.objects[IMAGE] = b"data"
             return False

@@ -376,7 +376,7 @@ class TestDeletion(UploadCase):
         self.add_image()
 
     def delete(self):
-        self.run_in_database(leases.thd_end_any, IMAGE)
+        self.end_leases()
         image = self.image()
         self.assertTrue(self.run_in_database(images.thd_mark_deleted, image, delayed=False))
 
@@ -406,7 +406,7 @@ class TestDeletion(UploadCase):
         wait = Deferred()
         source = Source([b"some ", wait, b"more"])
         going_on = self.begin(source)
-        self.run_in_database(leases.thd_end_any, IMAGE)
+        self.end_leases()
         self.take_lease(WorkerIdentity("another node", "1.1"))
         wait.callback(None)
         self.failureResultOf(going_on, Gone)

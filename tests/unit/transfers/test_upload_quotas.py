@@ -204,7 +204,7 @@ class TestUnknownSize(QuotaCase):
         """Nothing of the change stays, though the image is saving again."""
         self.add_image()
         going_on = self.begin(Source([wait := Deferred(), bytes(10)]))
-        self.run_in_database(leases.thd_end_any, IMAGE)
+        self.end_leases()
         self.take_lease(WorkerIdentity("another node", "1.1"))
         wait.callback(None)
         self.failureResultOf(going_on, Gone)
