@@ -261,13 +261,15 @@ class LocationImporter(Service):
         store = self._stores.for_url(job.location.url, job.location.store_id)
         reader = await store.open_reader(job.location.url)
         try:
-            if job.size is not None and reader.size != job.size:
+            # A store may learn the length only at the end, or never have said it.
+            size = job.size if reader.size is None else reader.size
+            if size is None or job.size not in (None, size):
                 raise StoreError("it has another length than before.")
             offset = 0
-            while offset < reader.size:
+            while offset < size:
                 if progress.lost:
                     raise _Lost
-                data = await self._read(reader, offset)
+                data = await self._read(reader, offset, size)
                 if not data:
                     raise StoreError("it ended early.")
                 offset += len(data)
@@ -277,8 +279,8 @@ class LocationImporter(Service):
             reader.close()
         return hashes
 
-    async def _read(self, reader: IStoreReader, offset: int) -> bytes:
-        reading = reader.read(offset, min(PIECE, reader.size - offset))
+    async def _read(self, reader: IStoreReader, offset: int, size: int) -> bytes:
+        reading = reader.read(offset, min(PIECE, size - offset))
         try:
             data: bytes = await reading.addTimeout(PIECE_TIME, self._reactor)
         except TimeoutError:
