@@ -79,12 +79,9 @@ def leads_in_order(filters: Sequence[FilterShape]) -> bool:
 
 def depend_on_values(filters: Sequence[FilterShape]) -> bool:
     """Say whether the values decide what had better be looked at first."""
-    if leads(filters) or leads_in_order(filters):
-        return False
-    times = ("created_at", "updated_at")
-    return any(
-        kind in (HasTag, HasProperty) or (kind is Compare and rest[0] in times)
-        for kind, *rest in filters
+    columns = ("owner", "created_at", "updated_at")
+    return not leads(filters) and any(
+        kind in (HasTag, HasProperty) or rest[0] in columns for kind, *rest in filters
     )
 
 

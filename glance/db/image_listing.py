@@ -140,7 +140,7 @@ def _shape(query: ListQuery, viewer: Viewer) -> _Shape:
 
 @lru_cache(maxsize=256)
 def _survey_statement(shape: _Shape) -> Prepared:
-    return Prepared(select(*_survey(shape)))
+    return Prepared(select(*_survey(shape)), by_values=not shape.in_order)
 
 
 def _survey(shape: _Shape) -> list[ColumnElement[int]]:
@@ -158,11 +158,12 @@ def _survey(shape: _Shape) -> list[ColumnElement[int]]:
 def _marker_statement(shape: _Shape) -> Prepared:
     """Read the marker's place in the sort order, behind the survey."""
     everything = Sight(shape.sight.is_admin, shape.sight.has_project)
-    return Prepared(
+    place = (
         select(*_survey(shape), *(_sortable(key) for key, _ in shape.sort))
         .where(_i.id == bindparam("marker"), _i.deleted == false())
         .where(everything.looked_at(found=True))
     )
+    return Prepared(place, by_values=not shape.in_order)
 
 
 @lru_cache(maxsize=512)
@@ -171,37 +172,44 @@ def _page_statement(shape: _Shape, shared: Amount, many: bool, length: int) -> P
 
     :param shared: how many images are shared with the viewer.
     :param many: whether many images are seen otherwise, if that matters.
-    :param length: the most images that the page may have.
     """
-    limit = bindparam("limit", type_=Integer)
     ways = _ways(shape, shared, many)
     by_values = depend_on_values(shape.filters)
     if len(ways) == 1:
-        return Prepared(_found(shape, ways[0], limit), by_values=by_values)
-    # As many images of each way as fit the page; an image may be seen by several. This limit is
-    # part of the words, since PostgreSQL expects a tenth of the table where it does not know it.
-    most = literal_column(str(length), Integer)
-    found = union(*(select(_found(shape, way, most).subquery()) for way in ways)).subquery()
-    page = select(*found.c).order_by(*_order(shape.sort, found.c)).limit(limit)
-    return Prepared(page, by_values=by_values)
+        # Some projects have few images and some have very many.
+        by_values = by_values or ways[0].index == owner_index.name
+        return Prepared(_found(COLUMNS, shape, ways[0], _limit()), by_values=by_values)
+    # As many images of each way as fit the page, of which one may be seen by several. Their indexes
+    # tell all that this takes, and so other indexes seem worse to every planner; only the images of
+    # the page are read.
+    keys = [_i[key] for key, _ in shape.sort]
+    found = union(
+        *(
+            select(_found(keys, shape, way, literal_column(str(length), Integer)).subquery())
+            for way in ways
+        )
+    ).subquery()
+    page = select(found).order_by(*_order(shape.sort, found.c)).limit(_limit()).subquery()
+    whole = select(*COLUMNS).join(page, page.c.id == _i.id).order_by(*_order(shape.sort, page.c))
+    return Prepared(whole, by_values=by_values)
 
 
 def _ways(shape: _Shape, shared: Amount, many: bool) -> list[Way]:
     if leads(shape.filters):
         return [Way(shape.sight.looked_at(found=True, column=unindexed), leads=True)]
     if leads_in_order(shape.filters):
-        return [Way(shape.sight.looked_at(found=True), owner_index.name)]
+        return [Way(shape.sight.looked_at(found=True, column=unindexed), owner_index.name)]
     if not shape.in_order and (many or shared is Amount.MANY):
         # What comes first is not known before all was looked at.
         return [Way(shape.sight.looked_at(found=False))]
     return shape.sight.ways(shared)
 
 
-def _found(shape: _Shape, way: Way, limit: ColumnElement[int]) -> Select[Any]:
+def _found(columns: Sequence[Any], shape: _Shape, way: Way, limit: Any) -> Select[Any]:
     """Select the first images of a way."""
     column = unindexed if way.leads else _as_it_is
     statement = (
-        select(*COLUMNS)
+        select(*columns)
         .where(*_is_listed(column), way.condition, *conditions(shape.filters))
         .order_by(*_order(shape.sort, _i))
         .limit(limit)
@@ -216,6 +224,10 @@ def _found(shape: _Shape, way: Way, limit: ColumnElement[int]) -> Select[Any]:
         # Always true, but without a bound MariaDB sorts the whole table for a first page.
         return statement.where(column(_i.created_at) <= _END_OF_TIME)
     return statement
+
+
+def _limit() -> Any:
+    return bindparam("limit", type_=Integer)
 
 
 def _as_it_is(column: Any) -> Any:

@@ -32,7 +32,7 @@ from glance.db.hints import unindexed
 from glance.db.own_tables import owner_index, visibility_index
 from glance.db.prepared import word
 from glance.db.tables import image_members, images
-from glance.domain.image import COMMUNITY, PRIVATE, PUBLIC, SHARED
+from glance.domain.image import COMMUNITY, PRIVATE, PUBLIC, SHARED, VISIBILITIES
 
 _i = images.c
 _m = image_members.c
@@ -113,7 +113,9 @@ class Sight:
             return [Way(self._administered())]
         ways = self._own_and_open()
         if self.has_members and shared is Amount.FEW:
-            seen = and_(unindexed(_i.visibility) == word(SHARED), self._is_listed())
+            # In words for which no database has an index, since the list leads to fewer.
+            others = [word(each) for each in VISIBILITIES if each != SHARED]
+            seen = and_(_i.visibility.not_in(others), self._is_listed())
             ways.append(Way(seen, leads=True))
         elif self.has_members and shared is Amount.MANY:
             # No index has them in order. Among so many a page is soon full.

@@ -59,6 +59,7 @@ _images = Table(
     MetaData(),
     Column("id", String(36)),
     Column("name", String(255)),
+    Column("status", String(30)),
     Column("visibility", String),
     Column("owner", String(255)),
     Column("os_hidden", Boolean),
@@ -91,7 +92,8 @@ LISTING_INDEX_ENGINES = frozenset({"sqlite", "postgresql"})
 name_index = Index("ix_txglance_images_name", _images.c.name)
 """Finds an image by its name, which is how most people ask for one, without reading them all."""
 
-_listed = (_images.c.deleted, _images.c.os_hidden, _images.c.created_at, _images.c.id)
+# All that decides on what is listed and in which order: so the images themselves need not be read.
+_listed = tuple(_images.c[n] for n in ("deleted", "os_hidden", "created_at", "id", "status"))
 
 owner_index = Index("ix_txglance_images_owner", _images.c.owner, *_listed)
 """Leads to a project's own images in the order in which they were made."""

@@ -50,6 +50,10 @@ class Exactly(ColumnElement[bool]):
     def __init__(self, column: ColumnElement[str], value: ColumnElement[str]) -> None:
         self.column, self.value = column, value
 
+    def self_group(self, against: Any = None) -> Exactly:
+        """Return the comparison as it is: compared with 1, SQLite would find no index for it."""
+        return self
+
 
 @compiles(Exactly)
 def _equal(element: Exactly, compiler: Any, **details: Any) -> str:

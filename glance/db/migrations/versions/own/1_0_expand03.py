@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    order = ("deleted", "os_hidden", "created_at", "id")
+    order = ("deleted", "os_hidden", "created_at", "id", "status")
     add_index("ix_txglance_images_owner", "images", "owner", *order)
     add_index("ix_txglance_images_visibility", "images", "visibility", *order)
     members = ("member", "deleted", "status", "image_id")
