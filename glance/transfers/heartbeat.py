@@ -27,6 +27,23 @@ class Holder(Protocol):
         """Stop: the image was deleted, or another worker took over."""
 
 
+class Finisher:
+    """Work that goes on when its lease is lost.
+
+    Whoever took that over does the same, and done twice it does no harm.
+
+    :param kind: what the lease is for.
+    """
+
+    bytes_done = 0
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def lease_lost(self) -> None:
+        """Go on."""
+
+
 class Heartbeat(Service):
     """Renew the leases of the work under way, all in one interaction.
 

@@ -21,7 +21,7 @@ from glance.domain.image import ACTIVE, Image, Location
 from glance.domain.viewer import Viewer
 from glance.stores.errors import DataNotFound, DeleteNotSupported, StoreError, UnknownStore
 from glance.stores.registry import Stores
-from glance.transfers.heartbeat import Heartbeat
+from glance.transfers.heartbeat import Finisher, Heartbeat
 from glance.transfers.worker import WorkerIdentity
 
 T = TypeVar("T")
@@ -39,16 +39,6 @@ class Leaving:
     lease: str
     locations: tuple[Location, ...]
     kept: frozenset[str]
-
-
-class _UnderWay:
-    """What the heartbeat sees of it."""
-
-    kind = leases.LOCATION
-    bytes_done = 0
-
-    def lease_lost(self) -> None:
-        """Go on: whoever took the lease over does the same, and that does no harm twice."""
 
 
 class LocationKeeper:
@@ -185,7 +175,7 @@ class LocationKeeper:
         :raises StoreError: a store refuses. What it holds, and what was not tried yet, is the
             image's again.
         """
-        release = self._heartbeat.hold(leaving.lease, _UnderWay())
+        release = self._heartbeat.hold(leaving.lease, Finisher(leases.LOCATION))
         done: list[Location] = []
         found = False
         try:

@@ -33,23 +33,13 @@ from glance.stores.errors import (
     UnknownStore,
 )
 from glance.stores.registry import Stores
-from glance.transfers.heartbeat import Heartbeat
+from glance.transfers.heartbeat import Finisher, Heartbeat
 from glance.transfers.worker import WorkerIdentity
 
 #: What a store says that will not have its data deleted.
 REFUSALS = (DeleteForbidden, InUse)
 
 _EVERYTHING = Viewer(is_admin=True)
-
-
-class _UnderWay:
-    """What the heartbeat sees of a removal."""
-
-    kind = leases.REMOVAL
-    bytes_done = 0
-
-    def lease_lost(self) -> None:
-        """Go on: whoever took the lease over does the same, and that does no harm twice."""
 
 
 class Remover:
@@ -87,7 +77,7 @@ class Remover:
         image, lease = await self._database.runInteraction(self._thd_begin, image_id, viewer, check)
         if lease is None:
             return
-        release = self._heartbeat.hold(lease, _UnderWay())
+        release = self._heartbeat.hold(lease, Finisher(leases.REMOVAL))
         try:
             await self.remove_data(image)
         except BaseException:
