@@ -15,6 +15,6 @@ html_theme = "alabaster"
 html_theme_options = {"page_width": "70em", "description": f"version {release}"}
 html_show_copyright = False
 man_pages = [
-    ("glance-api", "glance-api", "serve machine images over the Image API v2", author, 1),
-    ("glance-manage", "glance-manage", "manage the image catalogue's database", author, 1),
+    ("cli/glance-api", "glance-api", "serve machine images over the Image API v2", author, 1),
+    ("cli/glance-manage", "glance-manage", "manage the image catalogue's database", author, 1),
 ]

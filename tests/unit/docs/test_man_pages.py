@@ -33,10 +33,10 @@ def options_in(page: str) -> set[str]:
 @pytest.mark.parametrize("name", sorted(PROGRAMS))
 def test_options(name):
     parser = cli.make_parser(PROGRAMS[name], cli.CommandLine(), EXTRA.get(name))
-    assert options_in((DOCS / f"{name}.rst").read_text()) == options_of(parser)
+    assert options_in((DOCS / "cli" / f"{name}.rst").read_text()) == options_of(parser)
 
 
 def test_actions():
-    page = (DOCS / "glance-manage.rst").read_text()
+    page = (DOCS / "cli" / "glance-manage.rst").read_text()
     section = page[page.index("\nActions\n") : page.index("\nOptions\n")]
     assert set(re.findall(r"``db (\w+)``", section)) == set(manage.ACTIONS)

@@ -1,0 +1,1 @@
+"""What ``glance-status`` looks at before an upgrade."""

@@ -1,0 +1,1 @@
+"""Comparing the catalogue with what the stores really hold."""
