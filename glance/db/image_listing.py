@@ -63,9 +63,6 @@ _MISSING: dict[str, Any] = {
     "name": "", "container_format": "", "disk_format": "", "size": 0,
 }  # fmt: skip
 
-#: The most images read of each way to see them, by the length of the page.
-_LENGTHS = (25, 100, 300, 1000)
-
 #: How many images are seen by which way, where that makes no difference.
 _NOT_ASKED = (0, 0)
 
@@ -92,8 +89,7 @@ def thd_list(connection: Connection, query: ListQuery, viewer: Viewer) -> list[I
         values |= {f"k{n}": value for n, value in enumerate(keys)}
     elif shape.is_surveyed:
         (amounts,) = _survey_statement(shape).thd_rows(connection, values)
-    length = next((length for length in _LENGTHS if length >= query.limit), query.limit)
-    statement = _page_statement(shape, Amount(amounts[0]), bool(amounts[1]), length)
+    statement = _page_statement(shape, Amount(amounts[0]), bool(amounts[1]))
     page = [Image(*row) for row in statement.thd_rows(connection, values)]
     thd_fill(connection, page)
     return page
@@ -166,8 +162,8 @@ def _marker_statement(shape: _Shape) -> Prepared:
     return Prepared(place, by_values=not shape.in_order)
 
 
-@lru_cache(maxsize=512)
-def _page_statement(shape: _Shape, shared: Amount, many: bool, length: int) -> Prepared:
+@lru_cache(maxsize=256)
+def _page_statement(shape: _Shape, shared: Amount, many: bool) -> Prepared:
     """Read a page.
 
     :param shared: how many images are shared with the viewer.
@@ -178,17 +174,12 @@ def _page_statement(shape: _Shape, shared: Amount, many: bool, length: int) -> P
     if len(ways) == 1:
         # Some projects have few images and some have very many.
         by_values = by_values or ways[0].index == owner_index.name
-        return Prepared(_found(COLUMNS, shape, ways[0], _limit()), by_values=by_values)
+        return Prepared(_found(COLUMNS, shape, ways[0]), by_values=by_values)
     # As many images of each way as fit the page, of which one may be seen by several. Their indexes
     # tell all that this takes, and so other indexes seem worse to every planner; only the images of
     # the page are read.
     keys = [_i[key] for key, _ in shape.sort]
-    found = union(
-        *(
-            select(_found(keys, shape, way, literal_column(str(length), Integer)).subquery())
-            for way in ways
-        )
-    ).subquery()
+    found = union(*(select(_found(keys, shape, way).subquery()) for way in ways)).subquery()
     page = select(found).order_by(*_order(shape.sort, found.c)).limit(_limit()).subquery()
     whole = select(*COLUMNS).join(page, page.c.id == _i.id).order_by(*_order(shape.sort, page.c))
     return Prepared(whole, by_values=by_values)
@@ -205,14 +196,14 @@ def _ways(shape: _Shape, shared: Amount, many: bool) -> list[Way]:
     return shape.sight.ways(shared)
 
 
-def _found(columns: Sequence[Any], shape: _Shape, way: Way, limit: Any) -> Select[Any]:
+def _found(columns: Sequence[Any], shape: _Shape, way: Way) -> Select[Any]:
     """Select the first images of a way."""
     column = unindexed if way.leads else _as_it_is
     statement = (
         select(*columns)
         .where(*_is_listed(column), way.condition, *conditions(shape.filters))
         .order_by(*_order(shape.sort, _i))
-        .limit(limit)
+        .limit(_limit())
     )
     if way.index and shape.in_order and not has_index(shape.filters):
         # Where more than half of the images are seen, MariaDB reads all from the newest to the

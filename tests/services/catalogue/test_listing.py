@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 from sqlalchemy.pool.base import _ConnectionFairy
 
-from glance.db import images
+from glance.db import image_listing, image_sight, images
 from glance.db.image_listing import thd_list
 from glance.db.tables import image_members, image_properties, image_tags
 from glance.domain.errors import Invalid
@@ -524,6 +524,60 @@ def test_pages_are_the_list_cut_in_pieces_on_servers(
     server_catalogue: Catalogue, made: list[Entry], asked: list[tuple[ListQuery, Viewer]]
 ) -> None:
     check_pages(server_catalogue, made, asked)
+
+
+@pytest.fixture
+def two_are_many(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have a second image on a way to see images be one too many to look at them all."""
+    statements = (
+        image_listing._survey_statement, image_listing._marker_statement,
+        image_listing._page_statement,
+    )  # fmt: skip
+    monkeypatch.setattr(image_sight, "_FEW", 1)
+    for statement in statements:
+        statement.cache_clear()
+    yield
+    for statement in statements:
+        statement.cache_clear()
+
+
+@settings(_one_fixture, max_examples=100)
+@given(made=entries(), asked=ASKED)
+def test_pages_where_much_is_seen(
+    two_are_many: None,
+    sqlite_catalogue: Catalogue,
+    made: list[Entry],
+    asked: list[tuple[ListQuery, Viewer]],
+) -> None:
+    check_pages(sqlite_catalogue, made, asked)
+
+
+@settings(_one_fixture, max_examples=25)
+@given(made=entries(), asked=ASKED)
+def test_pages_where_much_is_seen_on_servers(
+    two_are_many: None,
+    server_catalogue: Catalogue,
+    made: list[Entry],
+    asked: list[tuple[ListQuery, Viewer]],
+) -> None:
+    check_pages(server_catalogue, made, asked)
+
+
+def test_an_image_that_is_seen_by_every_way(catalogue: Catalogue) -> None:
+    """It is listed once, and takes no other's place."""
+    for n in range(6):
+        catalogue.add(id=str(n), owner="me", visibility="shared" if n & 1 else "public")
+        catalogue.share(str(n), "me")
+        # Nothing in the database keeps two of these apart.
+        catalogue.share(str(n), "me")
+    order = (("id", "asc"), ("created_at", "asc"))
+    for sort in (order, (("created_at", "asc"), ("id", "asc"))):
+        pages = []
+        marker = None
+        while page := ids(listed(catalogue, ListQuery(2, marker, sort), ME)):  # type: ignore[arg-type]
+            pages.append(page)
+            marker = page[-1]
+        assert pages == [["0", "1"], ["2", "3"], ["4", "5"]]
 
 
 def test_pages_with_every_key_and_direction(catalogue: Catalogue) -> None:
