@@ -31,7 +31,7 @@ from sqlalchemy import (
     union,
 )
 
-from glance.db.hints import unindexed
+from glance.db.hints import unindexed, word
 from glance.db.image_filters import (
     FilterShape,
     conditions,
@@ -46,7 +46,7 @@ from glance.db.image_parts import thd_fill
 from glance.db.image_sight import Amount, Sight, Way
 from glance.db.images import COLUMNS
 from glance.db.own_tables import owner_index
-from glance.db.prepared import Prepared, word
+from glance.db.prepared import Prepared
 from glance.db.tables import images
 from glance.domain.errors import Invalid
 from glance.domain.image import KILLED, Image

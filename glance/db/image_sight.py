@@ -28,9 +28,8 @@ from sqlalchemy import (
     true,
 )
 
-from glance.db.hints import unindexed
+from glance.db.hints import unindexed, word
 from glance.db.own_tables import owner_index, visibility_index
-from glance.db.prepared import word
 from glance.db.tables import image_members, images
 from glance.domain.image import COMMUNITY, PRIVATE, PUBLIC, SHARED, VISIBILITIES
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import update
+from sqlalchemy import Connection, text, update
 from sqlalchemy.pool.base import _ConnectionFairy
 
 from glance.db import image_listing, image_sight, images
@@ -277,6 +277,24 @@ def test_a_page_is_whole_and_takes_three_statements(
                 image.tags.sort()
                 image.updated_at = made[int(image.id)].updated_at
             assert found == expected
+
+
+def test_where_values_decide_postgresql_is_asked_anew(server_catalogue: Catalogue) -> None:
+    """After some runs it would go by a plan for values of any kind."""
+    if server_catalogue.kind != "postgresql":
+        pytest.skip("Other databases keep no plans.")
+
+    def thd_kept(connection: Connection) -> tuple[bool, bool]:
+        for _ in range(8):
+            thd_list(connection, ListQuery(3, filters=(HasTag("t"),)), ME)
+            thd_list(connection, ListQuery(3), ME)
+        kept = [
+            row[0]
+            for row in connection.execute(text("SELECT statement FROM pg_prepared_statements"))
+        ]
+        return any("owner" in said for said in kept), any("EXISTS" in said for said in kept)
+
+    assert server_catalogue.read(thd_kept) == (True, False)
 
 
 def test_one_image_takes_one_statement(catalogue: Catalogue, statements: list[str]) -> None:
