@@ -23,6 +23,11 @@ def word(text: str) -> ColumnElement[Any]:
     return literal_column(f"'{text}'")
 
 
+def as_it_is(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a column of which an index may be used: the alternative to :class:`unindexed`."""
+    return column
+
+
 class unindexed(FunctionElement[Any]):
     """A column of which no index is to be used, since another condition leads to fewer rows.
 
@@ -37,7 +42,7 @@ class unindexed(FunctionElement[Any]):
 
 
 @compiles(unindexed)
-def _as_it_is(element: unindexed, compiler: Any, **details: Any) -> str:
+def _plain(element: unindexed, compiler: Any, **details: Any) -> str:
     return str(compiler.process(element.clauses, **details))
 
 

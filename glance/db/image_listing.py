@@ -1,8 +1,10 @@
 """One page of the list of images.
 
 Pages are cut by keys, not by offsets: a page starts after the marker's place in the sort order, so
-that the last page of a large catalogue costs what the first one does. A page takes three
-statements at most, whatever its length: the marker, the images, and all that belongs to them.
+that the last page of a large catalogue costs what the first one does. And images are found by what
+makes the viewer see them, so that it makes no difference how many there are besides. A page takes
+three statements at most, whatever its length: where the marker is and how many images the viewer
+sees by which way, the images, and all that belongs to them.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from sqlalchemy import (
     union,
 )
 
-from glance.db.hints import unindexed, word
+from glance.db.hints import as_it_is, unindexed, word
 from glance.db.image_filters import (
     FilterShape,
     conditions,
@@ -114,8 +116,7 @@ class _Shape:
         """Say whether the best statement depends on how many images are seen by which way."""
         if leads(self.filters) or leads_in_order(self.filters):
             return False
-        several = len(self.sight.ways(Amount.FEW)) > 1
-        return several and (self.sight.has_members or not self.in_order)
+        return self.sight.has_members or (self.sight.has_several and not self.in_order)
 
 
 _INDEXED = tuple((("created_at", direction), ("id", direction)) for direction in ("asc", "desc"))
@@ -147,7 +148,7 @@ def _survey(shape: _Shape) -> list[ColumnElement[int]]:
     shared = shape.sight.amount_shared()
     if shape.in_order:
         return [shared, none]
-    return [shared, shape.sight.amount_else(*_is_listed(_as_it_is)[:2])]
+    return [shared, shape.sight.amount_else(*_is_listed(as_it_is)[:2])]
 
 
 @lru_cache(maxsize=256)
@@ -159,7 +160,7 @@ def _marker_statement(shape: _Shape) -> Prepared:
         .where(_i.id == bindparam("marker"), _i.deleted == false())
         .where(everything.looked_at(found=True))
     )
-    return Prepared(place, by_values=not shape.in_order)
+    return Prepared(place, by_values=shape.is_surveyed and not shape.in_order)
 
 
 @lru_cache(maxsize=256)
@@ -175,9 +176,10 @@ def _page_statement(shape: _Shape, shared: Amount, many: bool) -> Prepared:
         # Some projects have few images and some have very many.
         by_values = by_values or ways[0].index == owner_index.name
         return Prepared(_found(COLUMNS, shape, ways[0]), by_values=by_values)
-    # As many images of each way as fit the page, of which one may be seen by several. Their indexes
-    # tell all that this takes, and so other indexes seem worse to every planner; only the images of
-    # the page are read.
+    # As many images of each way as fit the page, of which one may be seen by several. In the usual
+    # order their indexes tell all that this takes, so that other plans seem worse, whoever looks.
+    # Only the images of the page are read.
+    by_values = by_values or not shape.in_order
     keys = [_i[key] for key, _ in shape.sort]
     found = union(*(select(_found(keys, shape, way).subquery()) for way in ways)).subquery()
     page = select(found).order_by(*_order(shape.sort, found.c)).limit(_limit()).subquery()
@@ -187,9 +189,9 @@ def _page_statement(shape: _Shape, shared: Amount, many: bool) -> Prepared:
 
 def _ways(shape: _Shape, shared: Amount, many: bool) -> list[Way]:
     if leads(shape.filters):
-        return [Way(shape.sight.looked_at(found=True, column=unindexed), leads=True)]
+        return [Way(shape.sight.looked_at(found=True), leads=True)]
     if leads_in_order(shape.filters):
-        return [Way(shape.sight.looked_at(found=True, column=unindexed), owner_index.name)]
+        return [Way(shape.sight.looked_at(found=True), owner_index.name)]
     if not shape.in_order and (many or shared is Amount.MANY):
         # What comes first is not known before all was looked at.
         return [Way(shape.sight.looked_at(found=False))]
@@ -198,7 +200,7 @@ def _ways(shape: _Shape, shared: Amount, many: bool) -> list[Way]:
 
 def _found(columns: Sequence[Any], shape: _Shape, way: Way) -> Select[Any]:
     """Select the first images of a way."""
-    column = unindexed if way.leads else _as_it_is
+    column = unindexed if way.leads else as_it_is
     statement = (
         select(*columns)
         .where(*_is_listed(column), way.condition, *conditions(shape.filters))
@@ -219,10 +221,6 @@ def _found(columns: Sequence[Any], shape: _Shape, way: Way) -> Select[Any]:
 
 def _limit() -> Any:
     return bindparam("limit", type_=Integer)
-
-
-def _as_it_is(column: Any) -> Any:
-    return column
 
 
 def _is_listed(column: Callable[[Any], Any]) -> list[ColumnElement[bool]]:
