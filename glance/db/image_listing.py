@@ -1,8 +1,10 @@
 """One page of the list of images.
 
 Pages are cut by keys, not by offsets: a page starts after the marker's place in the sort order, so
-that the last page of a large catalogue costs what the first one does. A page takes three
-statements at most, whatever its length: the marker, the images, and all that belongs to them.
+that the last page of a large catalogue costs what the first one does. And images are found by what
+makes the viewer see them, so that it makes no difference how many there are besides. A page takes
+three statements at most, whatever its length: where the marker is and how many images the viewer
+sees by which way, the images, and all that belongs to them.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from sqlalchemy import (
     union,
 )
 
-from glance.db.hints import unindexed
+from glance.db.hints import as_it_is, unindexed, word
 from glance.db.image_filters import (
     FilterShape,
     conditions,
@@ -46,7 +48,7 @@ from glance.db.image_parts import thd_fill
 from glance.db.image_sight import Amount, Sight, Way
 from glance.db.images import COLUMNS
 from glance.db.own_tables import owner_index
-from glance.db.prepared import Prepared, word
+from glance.db.prepared import Prepared
 from glance.db.tables import images
 from glance.domain.errors import Invalid
 from glance.domain.image import KILLED, Image
@@ -62,9 +64,6 @@ _END_OF_TIME = literal_column("'9999-01-01'", DateTime)
 _MISSING: dict[str, Any] = {
     "name": "", "container_format": "", "disk_format": "", "size": 0,
 }  # fmt: skip
-
-#: The most images read of each way to see them, by the length of the page.
-_LENGTHS = (25, 100, 300, 1000)
 
 #: How many images are seen by which way, where that makes no difference.
 _NOT_ASKED = (0, 0)
@@ -92,8 +91,7 @@ def thd_list(connection: Connection, query: ListQuery, viewer: Viewer) -> list[I
         values |= {f"k{n}": value for n, value in enumerate(keys)}
     elif shape.is_surveyed:
         (amounts,) = _survey_statement(shape).thd_rows(connection, values)
-    length = next((length for length in _LENGTHS if length >= query.limit), query.limit)
-    statement = _page_statement(shape, Amount(amounts[0]), bool(amounts[1]), length)
+    statement = _page_statement(shape, Amount(amounts[0]), bool(amounts[1]))
     page = [Image(*row) for row in statement.thd_rows(connection, values)]
     thd_fill(connection, page)
     return page
@@ -118,8 +116,7 @@ class _Shape:
         """Say whether the best statement depends on how many images are seen by which way."""
         if leads(self.filters) or leads_in_order(self.filters):
             return False
-        several = len(self.sight.ways(Amount.FEW)) > 1
-        return several and (self.sight.has_members or not self.in_order)
+        return self.sight.has_members or (self.sight.has_several and not self.in_order)
 
 
 _INDEXED = tuple((("created_at", direction), ("id", direction)) for direction in ("asc", "desc"))
@@ -151,7 +148,7 @@ def _survey(shape: _Shape) -> list[ColumnElement[int]]:
     shared = shape.sight.amount_shared()
     if shape.in_order:
         return [shared, none]
-    return [shared, shape.sight.amount_else(*_is_listed(_as_it_is)[:2])]
+    return [shared, shape.sight.amount_else(*_is_listed(as_it_is)[:2])]
 
 
 @lru_cache(maxsize=256)
@@ -163,11 +160,11 @@ def _marker_statement(shape: _Shape) -> Prepared:
         .where(_i.id == bindparam("marker"), _i.deleted == false())
         .where(everything.looked_at(found=True))
     )
-    return Prepared(place, by_values=not shape.in_order)
+    return Prepared(place, by_values=shape.is_surveyed and not shape.in_order)
 
 
-@lru_cache(maxsize=512)
-def _page_statement(shape: _Shape, shared: Amount, many: bool, length: int) -> Prepared:
+@lru_cache(maxsize=256)
+def _page_statement(shape: _Shape, shared: Amount, many: bool) -> Prepared:
     """Read a page.
 
     :param shared: how many images are shared with the viewer.
@@ -178,17 +175,13 @@ def _page_statement(shape: _Shape, shared: Amount, many: bool, length: int) -> P
     if len(ways) == 1:
         # Some projects have few images and some have very many.
         by_values = by_values or ways[0].index == owner_index.name
-        return Prepared(_found(COLUMNS, shape, ways[0], _limit()), by_values=by_values)
-    # As many images of each way as fit the page, of which one may be seen by several. Their indexes
-    # tell all that this takes, and so other indexes seem worse to every planner; only the images of
-    # the page are read.
+        return Prepared(_found(COLUMNS, shape, ways[0]), by_values=by_values)
+    # As many images of each way as fit the page, of which one may be seen by several. In the usual
+    # order their indexes tell all that this takes, so that other plans seem worse, whoever looks.
+    # Only the images of the page are read.
+    by_values = by_values or not shape.in_order
     keys = [_i[key] for key, _ in shape.sort]
-    found = union(
-        *(
-            select(_found(keys, shape, way, literal_column(str(length), Integer)).subquery())
-            for way in ways
-        )
-    ).subquery()
+    found = union(*(select(_found(keys, shape, way).subquery()) for way in ways)).subquery()
     page = select(found).order_by(*_order(shape.sort, found.c)).limit(_limit()).subquery()
     whole = select(*COLUMNS).join(page, page.c.id == _i.id).order_by(*_order(shape.sort, page.c))
     return Prepared(whole, by_values=by_values)
@@ -196,23 +189,23 @@ def _page_statement(shape: _Shape, shared: Amount, many: bool, length: int) -> P
 
 def _ways(shape: _Shape, shared: Amount, many: bool) -> list[Way]:
     if leads(shape.filters):
-        return [Way(shape.sight.looked_at(found=True, column=unindexed), leads=True)]
+        return [Way(shape.sight.looked_at(found=True), leads=True)]
     if leads_in_order(shape.filters):
-        return [Way(shape.sight.looked_at(found=True, column=unindexed), owner_index.name)]
+        return [Way(shape.sight.looked_at(found=True), owner_index.name)]
     if not shape.in_order and (many or shared is Amount.MANY):
         # What comes first is not known before all was looked at.
         return [Way(shape.sight.looked_at(found=False))]
     return shape.sight.ways(shared)
 
 
-def _found(columns: Sequence[Any], shape: _Shape, way: Way, limit: Any) -> Select[Any]:
+def _found(columns: Sequence[Any], shape: _Shape, way: Way) -> Select[Any]:
     """Select the first images of a way."""
-    column = unindexed if way.leads else _as_it_is
+    column = unindexed if way.leads else as_it_is
     statement = (
         select(*columns)
         .where(*_is_listed(column), way.condition, *conditions(shape.filters))
         .order_by(*_order(shape.sort, _i))
-        .limit(limit)
+        .limit(_limit())
     )
     if way.index and shape.in_order and not has_index(shape.filters):
         # Where more than half of the images are seen, MariaDB reads all from the newest to the
@@ -228,10 +221,6 @@ def _found(columns: Sequence[Any], shape: _Shape, way: Way, limit: Any) -> Selec
 
 def _limit() -> Any:
     return bindparam("limit", type_=Integer)
-
-
-def _as_it_is(column: Any) -> Any:
-    return column
 
 
 def _is_listed(column: Callable[[Any], Any]) -> list[ColumnElement[bool]]:

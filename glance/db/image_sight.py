@@ -28,9 +28,8 @@ from sqlalchemy import (
     true,
 )
 
-from glance.db.hints import unindexed
+from glance.db.hints import as_it_is, unindexed, word
 from glance.db.own_tables import owner_index, visibility_index
-from glance.db.prepared import word
 from glance.db.tables import image_members, images
 from glance.domain.image import COMMUNITY, PRIVATE, PUBLIC, SHARED, VISIBILITIES
 
@@ -88,21 +87,19 @@ class Sight:
     visibility: str | None = "all"
     member_status: str = "all"
 
-    def looked_at(
-        self, *, found: bool, column: Callable[[Any], Any] = lambda column: column
-    ) -> Condition:
+    def looked_at(self, *, found: bool) -> Condition:
         """Say whether an image is seen, by whatever way.
 
-        :param found: whether few images are looked at, rather than all there are.
-        :param column: how the columns of ``images`` are written.
+        :param found: whether few images are looked at, which something else leads to; or else all.
         """
         if self.is_admin:
             return self._administered()
-        ways = self._own_and_open(column)
+        column: Callable[[Any], Any] = unindexed if found else as_it_is
+        ways = [way.condition for way in self._own_and_open(column)]
         if self.has_members:
             shared = self._is_member() if found else self._is_listed()
-            ways.append(Way(and_(column(_i.visibility) == word(SHARED), shared)))
-        return or_(false(), *(way.condition for way in ways))
+            ways.append(and_(column(_i.visibility) == word(SHARED), shared))
+        return or_(false(), *ways)
 
     def ways(self, shared: Amount) -> list[Way]:
         """Say by which ways images are seen, the same image perhaps by several.
@@ -136,7 +133,7 @@ class Sight:
         :param conditions: what all images must be that are counted.
         """
         beyond: ColumnElement[int] = literal_column("0", Integer)
-        for way in () if self.is_admin else self._own_and_open():
+        for way in self._own_and_open():
             some = select(literal_column("1", Integer)).where(way.condition, *conditions)
             beyond = beyond + _there(some.offset(_FEW))
         return beyond
@@ -147,6 +144,11 @@ class Sight:
         asked = self.visibility in (None, "all", SHARED)
         return asked and self.has_project and not self.is_admin
 
+    @property
+    def has_several(self) -> bool:
+        """Say whether images may be seen by several ways."""
+        return self.has_members or (self.visibility == "all" and not self.is_admin)
+
     def _administered(self) -> Condition:
         if self.visibility is None:
             # Other projects' community images are found by who asks for them only.
@@ -154,7 +156,7 @@ class Sight:
             return or_(ordinary, _i.owner == _project()) if self.has_project else ordinary
         return true() if self.visibility == "all" else _i.visibility == word(self.visibility)
 
-    def _own_and_open(self, column: Callable[[Any], Any] = lambda column: column) -> list[Way]:
+    def _own_and_open(self, column: Callable[[Any], Any] = as_it_is) -> list[Way]:
         # Not more than is asked for: what is left is often little, and found by an index.
         visibilities = _OPEN.get(self.visibility, ())
         ways = [

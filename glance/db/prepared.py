@@ -11,15 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter, methodcaller
 from typing import Any, TypeVar
 
-from sqlalchemy import (
-    Boolean,
-    ColumnElement,
-    Connection,
-    Dialect,
-    false,
-    literal,
-    literal_column,
-)
+from sqlalchemy import Boolean, ColumnElement, Connection, Dialect, false, literal
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 
@@ -66,20 +58,6 @@ def _equal_bytes(element: Exactly, compiler: Any, **details: Any) -> str:
     value = compiler.process(element.value, **details)
     # The first half is what an index can be used for.
     return f"({column} = {value} AND BINARY {column} = {value})"
-
-
-def word(text: str) -> ColumnElement[Any]:
-    """Return a constant text as part of a statement's words.
-
-    PostgreSQL plans a statement that runs often without knowing its parameters; what it is not
-    told is a parameter it can judge by what is in the table.
-
-    :param text: one of our own words, of letters and underscores.
-    :raises ValueError: it is none.
-    """
-    if not text.isidentifier():
-        raise ValueError(f"{text!r} is not a plain word.")
-    return literal_column(f"'{text}'")
 
 
 class _Form:

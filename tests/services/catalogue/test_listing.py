@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any, get_args
 from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import update
+from sqlalchemy import Connection, text, update
 from sqlalchemy.pool.base import _ConnectionFairy
 
-from glance.db import images
+from glance.db import image_listing, image_sight, images
 from glance.db.image_listing import thd_list
 from glance.db.tables import image_members, image_properties, image_tags
 from glance.domain.errors import Invalid
@@ -278,6 +279,24 @@ def test_a_page_is_whole_and_takes_three_statements(
             assert found == expected
 
 
+def test_where_values_decide_postgresql_is_asked_anew(server_catalogue: Catalogue) -> None:
+    """After some runs it would go by a plan for values of any kind."""
+    if server_catalogue.kind != "postgresql":
+        pytest.skip("Other databases keep no plans.")
+
+    def thd_kept(connection: Connection) -> tuple[bool, bool]:
+        for _ in range(8):
+            thd_list(connection, ListQuery(3, filters=(HasTag("t"),)), ME)
+            thd_list(connection, ListQuery(3), ME)
+        kept = [
+            row[0]
+            for row in connection.execute(text("SELECT statement FROM pg_prepared_statements"))
+        ]
+        return any("owner" in said for said in kept), any("EXISTS" in said for said in kept)
+
+    assert server_catalogue.read(thd_kept) == (True, False)
+
+
 def test_one_image_takes_one_statement(catalogue: Catalogue, statements: list[str]) -> None:
     catalogue.add(id="i", tags=["t"], properties={"p": "v"}, visibility="shared", owner="you")
     catalogue.share("i", "me")
@@ -313,6 +332,10 @@ def test_marker_outside_of_the_list(catalogue: Catalogue) -> None:
 # --- Everything at once, against a model in plain Python
 
 
+#: A member that was removed: the row stays.
+GONE = "gone"
+
+
 @dataclass
 class Entry:
     """An image as the model knows it."""
@@ -331,7 +354,8 @@ def sees(entry: Entry, viewer: Viewer, member_status: str) -> bool:
     if image.owner == viewer.project_id:
         return True
     status = entry.members.get(viewer.project_id)
-    return image.visibility == "shared" and status is not None and member_status in ("all", status)
+    member = status not in (None, GONE)
+    return image.visibility == "shared" and member and member_status in ("all", status)
 
 
 def belongs(entry: Entry, query: ListQuery, viewer: Viewer) -> bool:
@@ -409,7 +433,9 @@ def entries(draw: st.DrawFn) -> list[Entry]:
             properties=draw(st.dictionaries(st.sampled_from("pq"), st.sampled_from("vw"))),
             tags=draw(st.lists(st.sampled_from("tu"), unique=True)),
         )
-        members = st.dictionaries(PROJECTS, st.sampled_from(["accepted", "pending", "rejected"]))
+        members = st.dictionaries(
+            PROJECTS, st.sampled_from(["accepted", "pending", "rejected", GONE])
+        )
         made.append(Entry(image, draw(st.integers(0, 9)) == 0, draw(members)))
     return made
 
@@ -480,9 +506,8 @@ def fill(catalogue: Catalogue, made: list[Entry]) -> None:
         for tag in entry.image.tags:
             parts[image_tags].append({**row, "value": tag})
         for member, status in entry.members.items():
-            parts[image_members].append(
-                {**row, "member": member, "status": status, "can_share": False}
-            )
+            gone = {"status": "accepted", "deleted": True} if status == GONE else {"status": status}
+            parts[image_members].append({**row, "member": member, "can_share": False, **gone})
     for table, rows in parts.items():
         catalogue.add_rows(table, rows)
 
@@ -524,6 +549,77 @@ def test_pages_are_the_list_cut_in_pieces_on_servers(
     server_catalogue: Catalogue, made: list[Entry], asked: list[tuple[ListQuery, Viewer]]
 ) -> None:
     check_pages(server_catalogue, made, asked)
+
+
+@pytest.fixture(params=[image_sight._FEW, 1], ids=["few", "many"])
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """How many images on a way to see images are few: all that there are, or a single one."""
+    statements = (
+        image_listing._survey_statement, image_listing._marker_statement,
+        image_listing._page_statement,
+    )  # fmt: skip
+    monkeypatch.setattr(image_sight, "_FEW", request.param)
+    for statement in statements:
+        statement.cache_clear()
+    yield
+    for statement in statements:
+        statement.cache_clear()
+
+
+def test_all_that_decides_on_what_is_seen(few: None, catalogue: Catalogue) -> None:
+    """Every kind of image, seen by everyone who asks for it in every way."""
+    made = []
+    for n, (visibility, owner, status, (hidden, deleted)) in enumerate(
+        product(
+            VISIBILITIES,
+            ("me", "you", None),
+            (None, "accepted", "pending", "rejected", GONE),
+            ((False, False), (True, False), (False, True)),
+        )
+    ):
+        image = Image(
+            str(UUID(int=(n * 7919) % 2**32 << 96 | n)),
+            status="killed" if n % 17 == 0 else "active",
+            name=(None, "", "a", "b")[n % 4],
+            visibility=visibility,
+            owner=owner,
+            os_hidden=hidden,
+            created_at=EPOCH + timedelta(seconds=n // 8),
+            updated_at=EPOCH,
+        )
+        made.append(Entry(image, deleted, {"me": status} if status else {}))
+    sorts: list[tuple[tuple[str, str], ...]] = [
+        (("created_at", "desc"), ("id", "desc")),
+        (("created_at", "asc"), ("id", "asc")),
+        (("name", "asc"), ("created_at", "asc"), ("id", "asc")),
+    ]
+    asked = [
+        (ListQuery(13, None, sort, filters, *rest), viewer)  # type: ignore[arg-type]
+        for sort in sorts
+        for filters in ((), (Equals("owner", "me"),), (OneOf("name", ("a", "b")),))
+        for rest in product(
+            (None, "all", *VISIBILITIES), ("accepted", "rejected", "all"), (False, True)
+        )
+        for viewer in (ADMIN, Viewer("me", True), ME, Viewer("you"), Viewer(None))
+    ]
+    check_pages(catalogue, made, asked if catalogue.kind == "sqlite" else asked[::7])
+
+
+def test_an_image_that_is_seen_by_every_way(catalogue: Catalogue) -> None:
+    """It is listed once, and takes no other's place."""
+    for n in range(6):
+        catalogue.add(id=str(n), owner="me", visibility="shared" if n & 1 else "public")
+        catalogue.share(str(n), "me")
+        # Nothing in the database keeps two of these apart.
+        catalogue.share(str(n), "me")
+    order = (("id", "asc"), ("created_at", "asc"))
+    for sort in (order, (("created_at", "asc"), ("id", "asc"))):
+        pages = []
+        marker = None
+        while page := ids(listed(catalogue, ListQuery(2, marker, sort), ME)):  # type: ignore[arg-type]
+            pages.append(page)
+            marker = page[-1]
+        assert pages == [["0", "1"], ["2", "3"], ["4", "5"]]
 
 
 def test_pages_with_every_key_and_direction(catalogue: Catalogue) -> None:

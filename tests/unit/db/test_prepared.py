@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from glance.db.engine import make_engine
-from glance.db.prepared import Prepared, among
+from glance.db.prepared import Exactly, Prepared, among
 
 things = Table(
     "things",
@@ -172,3 +172,16 @@ def test_every_step_can_break(
         with pytest.raises(DBAPIError):
             Prepared(update(things).values(good=True)).thd_run(connection, {})
     monkeypatch.undo()
+
+
+def test_exact_comparisons_use_an_index(connection: Connection) -> None:
+    statement = select(things.c.id).where(Exactly(things.c.name, bindparam("name", type_=String)))
+    assert both_ways(connection, statement, {"name": "two"}) == [(2,)]
+    said = f"EXPLAIN QUERY PLAN {statement.compile(connection.engine)}"
+    assert "(name=?)" in connection.exec_driver_sql(said, ("two",)).one()[3]
+
+
+def test_statements_that_are_planned_anew(connection: Connection) -> None:
+    statement = select(things.c.id).where(things.c.name == bindparam("name"))
+    rows = Prepared(statement, by_values=True).thd_rows(connection, {"name": "two"})
+    assert rows == [(2,)]
