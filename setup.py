@@ -40,6 +40,7 @@ setup(
             "schemathesis>=4.32,<5",
             "psycopg[binary]>=3.2",
             "PyMySQL>=1.1",
+            "sphinx>=7",
         ],
         "lint": ["ruff", "mypy", "mypy-zope", "import-linter", "types-PyMySQL"],
         "docs": ["sphinx>=7"],
