@@ -100,6 +100,17 @@ PROGRAMS: dict[str, Program] = {
     )
 }
 
+# What is checked is how the API is configured, so its files are read and its options known.
+_API = PROGRAMS["glance-api"]
+PROGRAMS["glance-status"] = Program(
+    name="glance-status",
+    summary="Check before an upgrade whether it will go well.",
+    files=(*_API.files, "glance-status"),
+    options=_API.options,
+    cli=general.CLI,
+    embedded=True,
+)
+
 
 def search_directories() -> list[Path]:
     """Return the directories in which default configuration files are looked for."""
