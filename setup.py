@@ -49,6 +49,7 @@ setup(
         "console_scripts": [
             "glance-api = glance.cmd.api:main",
             "glance-manage = glance.cmd.manage:main",
+            "glance-scrubber = glance.cmd.scrubber:main",
             "glance-status = glance.cmd.status:main",
         ],
         # For the tools of oslo.policy, such as oslopolicy-sample-generator.

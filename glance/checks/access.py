@@ -24,7 +24,11 @@ _JSON = (
 
 def thd_policy_format(setting: Setting) -> Iterator[Finding]:
     """Look whether the policy file is in the format of old."""
-    path = setting.conf.find_file(setting.conf.oslo_policy.policy_file)
+    conf = setting.conf
+    path = conf.find_file(conf.oslo_policy.policy_file)
+    if path is None and not _is_named(conf):
+        # The default name of old, which is still found.
+        path = conf.find_file("policy.json")
     if path is None:
         return
     from glance.identity.policyfiles import thd_read
@@ -51,9 +55,14 @@ def thd_policy_rules(setting: Setting) -> Iterator[Finding]:
 
 def _has_policy_files(conf: Any) -> bool:
     """Tell whether there is anything to read; oslo.policy, which reads it, is slow to load."""
-    location = conf.get_location("policy_file", "oslo_policy").location
     names = [conf.oslo_policy.policy_file, *conf.oslo_policy.policy_dirs, "policy.json"]
-    return location.is_user_controlled or any(conf.find_file(name) for name in names)
+    return _is_named(conf) or any(conf.find_file(name) for name in names)
+
+
+def _is_named(conf: Any) -> bool:
+    """Tell whether the operator wrote the policy file's name, and so expects it to be there."""
+    controlled: bool = conf.get_location("policy_file", "oslo_policy").location.is_user_controlled
+    return controlled
 
 
 def _thd_rules(conf: Any) -> Any:

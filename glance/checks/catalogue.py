@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from glance.checks.results import Finding, doubt, fault, note, some
 from glance.checks.setting import Setting
+from glance.config import load
 from glance.domain.image import ACTIVE, IMPORTING, PENDING_DELETE, SAVING, UPLOADING
 
 if TYPE_CHECKING:
@@ -41,12 +42,12 @@ def thd_pending_deletes(setting: Setting) -> Iterator[Finding]:
     """Look for deleted images whose data should have been removed by now."""
     if not _has_catalogue(setting):
         return
-    conf = setting.conf
-    wait = timedelta(seconds=conf.scrub_time if "scrub_time" in conf else 0)
-    round_ = timedelta(seconds=conf.wakeup_time if "wakeup_time" in conf else 0)
-    margin = max(_LATE, _ROUNDS * round_)
+    # The scrubber has files of its own.
+    scrubber = load("glance-scrubber", setting.files_given).conf
+    margin = max(_LATE, _ROUNDS * timedelta(seconds=scrubber.wakeup_time))
+    before = setting.now - timedelta(seconds=scrubber.scrub_time) - margin
     with setting.thd_connected() as connection:
-        count, oldest = _thd_pending(connection, setting.now - wait - margin)
+        count, oldest = _thd_pending(connection, before)
     if count:
         yield doubt(
             f"{count} images wait to be scrubbed although their time was over more than "
@@ -54,7 +55,7 @@ def thd_pending_deletes(setting: Setting) -> Iterator[Finding]:
             "glance-scrubber running, here or on another node? Their data takes up room until it "
             "is run."
         )
-    elif conf.delayed_delete:
+    elif setting.conf.delayed_delete:
         yield note("Deletion is delayed, and no image waits longer than it should.")
 
 
@@ -163,7 +164,10 @@ def _thd_long_tasks(connection: Connection, before: datetime) -> Sequence[str]:
 
 def thd_locations(setting: Setting) -> Iterator[Finding]:
     """Look whether there is a store for each image's data, and for a sample whether it is there."""
-    if not _has_catalogue(setting) or setting.stores is None:
+    if not _has_catalogue(setting):
+        return
+    if setting.stores is None:
+        yield doubt("Not looked at, since the stores cannot be made.")
         return
     with setting.thd_connected() as connection:
         counts = _thd_schemes(connection)
@@ -203,9 +207,11 @@ def _thd_sample(connection: Connection) -> list[tuple[str, str, Any]]:
     """Return image, URL and metadata of some locations of active images, old and new."""
     from sqlalchemy import false, select
 
+    from glance.db.sealed_locations import thd_opener
     from glance.db.tables import image_locations as locations
     from glance.db.tables import images
 
+    opened = thd_opener(connection) or (lambda image_id, value: value)
     query = (
         select(locations.c.id, locations.c.image_id, locations.c.value, locations.c.meta_data)
         .join(images, images.c.id == locations.c.image_id)
@@ -217,14 +223,14 @@ def _thd_sample(connection: Connection) -> list[tuple[str, str, Any]]:
     found = {}
     for order in (locations.c.id.asc(), locations.c.id.desc()):
         for row in connection.execute(query.order_by(order)):
-            found[row[0]] = (row[1], row[2], row[3])
+            found[row[0]] = (row[1], opened(row[1], row[2]), row[3])
     return list(found.values())
 
 
 def _thd_look_for(sample: Sequence[tuple[str, str, Any]], stores: Any) -> Iterator[Finding]:
-    from glance.stores.errors import UnknownStore
+    from glance.stores.errors import BadLocation, UnknownStore
 
-    nowhere, gone = [], []
+    nowhere, gone, sealed = [], [], []
     for image_id, url, metadata in sample:
         known = metadata if isinstance(metadata, dict) else {}
         try:
@@ -232,6 +238,9 @@ def _thd_look_for(sample: Sequence[tuple[str, str, Any]], stores: Any) -> Iterat
         except UnknownStore:
             if url.partition("://")[0] in _SCHEMES:
                 nowhere.append(image_id)
+            continue
+        except BadLocation:
+            sealed.append(image_id)
             continue
         if store.driver == "file" and not _thd_is_file(url):
             gone.append(image_id)
@@ -247,7 +256,13 @@ def _thd_look_for(sample: Sequence[tuple[str, str, Any]], stores: Any) -> Iterat
             f"instance of the images {some(dict.fromkeys(gone))}. Is a file system not mounted? "
             "glance-manage store verify looks at all of them."
         )
-    if sample and not nowhere and not gone:
+    if sealed:
+        yield fault(
+            f"{len(sealed)} of {len(sample)} locations looked at are encrypted and cannot be read, "
+            f"for instance of the images {some(dict.fromkeys(sealed))}. Set "
+            "[DEFAULT]metadata_encryption_key to the key that they were written with."
+        )
+    if sample and not (nowhere or gone or sealed):
         yield note(f"{len(sample)} copies were looked for, and are there.")
 
 

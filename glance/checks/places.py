@@ -52,7 +52,7 @@ def _thd_open_to_us(path: str) -> bool:
 def thd_directories(setting: Setting) -> Iterator[Finding]:
     """Look at the directories of the service's own: state, log, cache and staging."""
     loaded = setting.loaded
-    if loaded.embedded or setting.written("DEFAULT", "state_dir"):
+    if loaded.embedded or loaded.conf.state_dir:
         yield from _thd_usable("[DEFAULT]state_dir", str(loaded.state_dir))
     log = loaded.conf.log_file or ""
     if log or loaded.conf.log_dir:

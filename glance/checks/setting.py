@@ -28,6 +28,8 @@ class Setting:
     :param loaded: the configuration.
     :param now: the present time, as the catalogue keeps it.
     :param patience: seconds that a check may take.
+    :param files_given: ``--config-file`` and ``--config-dir`` as they were given, for loading what
+        another program's configuration is.
     :param schema: how the database's schema stands, once it has been looked at.
     :param stores: the stores, once they have been made.
     """
@@ -35,6 +37,7 @@ class Setting:
     loaded: Loaded
     now: datetime
     patience: float
+    files_given: tuple[str, ...] = ()
     schema: SchemaStatus | None = field(default=None)
     stores: Stores | None = field(default=None)
 
@@ -70,11 +73,12 @@ class Setting:
         """
         from glance.db.engine import make_configured_engine
         from glance.db.exclusive import thd_connected
+        from glance.db.sealed_locations import seal_with
 
         path = self.sqlite_file
-        engine = (
-            make_configured_engine(self.conf.database) if path is None else _read_only_engine(path)
-        )
+        options = self.conf.database
+        engine = make_configured_engine(options) if path is None else _read_only_engine(path)
+        seal_with(engine, self.conf.metadata_encryption_key)
         try:
             with thd_connected(engine) as connection:
                 yield connection

@@ -115,7 +115,10 @@ def check(argv: Sequence[str], *, as_json: bool, patience: float) -> int:
     except ConfigError as error:
         told = f"{error.message}\nNothing else was looked at."
         return report([Outcome("Configuration Files", Level.FAILURE, told)], as_json)
-    setting = Setting(loaded, utcnow(), patience)
+    line = cli.parse(PROGRAMS[NAME], argv, add_arguments)
+    given = [f"--config-file={path}" for path in line.files]
+    given += [f"--config-dir={path}" for path in line.directories]
+    setting = Setting(loaded, utcnow(), patience, tuple(given))
     return report(run_checks(all_checks(), setting, clean), as_json)
 
 
