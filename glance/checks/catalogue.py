@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from glance.checks.results import Finding, doubt, fault, note, some
 from glance.checks.setting import Setting
 from glance.config import load
-from glance.domain.image import ACTIVE, IMPORTING, PENDING_DELETE, SAVING, UPLOADING
+from glance.domain.image import ACTIVE, DEACTIVATED, IMPORTING, PENDING_DELETE, SAVING, UPLOADING
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -204,7 +204,7 @@ def unserved(counts: dict[str, int], stores: Any) -> Iterator[Finding]:
 
 
 def _thd_sample(connection: Connection) -> list[tuple[str, str, Any]]:
-    """Return image, URL and metadata of some locations of active images, old and new."""
+    """Return image, URL and metadata of some locations of images that have data, old and new."""
     from sqlalchemy import false, select
 
     from glance.db.sealed_locations import thd_opener
@@ -217,7 +217,7 @@ def _thd_sample(connection: Connection) -> list[tuple[str, str, Any]]:
         .join(images, images.c.id == locations.c.image_id)
         .where(locations.c.deleted == false())
         .where(images.c.deleted == false())
-        .where(images.c.status == ACTIVE)
+        .where(images.c.status.in_((ACTIVE, DEACTIVATED)))
         .limit(SAMPLE)
     )
     found = {}

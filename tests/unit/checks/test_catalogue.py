@@ -181,6 +181,13 @@ class TestLocations:
         add_location(engine, f"file://{tmp_path}/images/none", image_id)
         assert list(thd_locations(ready(make()))) == []
 
+    @pytest.mark.parametrize(
+        ("status", "missed"), [("active", True), ("deactivated", True), ("queued", False)]
+    )
+    def test_images_that_should_have_data(self, make, engine, tmp_path, status, missed):
+        add_location(engine, f"file://{tmp_path}/images/none", add_image(engine, status))
+        assert bool(bad(thd_locations(ready(make())))) is missed
+
     def test_encrypted(self, make, engine, tmp_path):
         (tmp_path / "images" / "x").write_text("data")
         image_id = add_location(engine, Sealer(KEY).seal(f"file://{tmp_path}/images/x"))
