@@ -1,4 +1,4 @@
-"""The scrubber as a service: one pass, one every ``wakeup_time``, or the restoration of one image."""
+"""The scrubber as a service: one pass, one every ``wakeup_time``, or one image restored."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from glance.config import Loaded
+from glance.config.twistd import logs_somewhere
 from glance.db.engine import make_configured_engine
 from glance.db.txdbapi import Database
 from glance.domain.errors import GlanceError
@@ -22,6 +23,7 @@ from glance.scrub.reaper import Reaper
 from glance.scrub.restoring import Restorer
 from glance.scrub.scrubber import Scrubber
 from glance.scrub.summary import Summary
+from glance.services.notify import Notifier
 from glance.stores.registry import Stores
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.watch import LeaseWatch
@@ -43,9 +45,10 @@ class ScrubberService(MultiService):
     """Does what the configuration says, and stops the reactor unless that is to go on for ever.
 
     :param loaded: the configuration.
-    :param say: tells the operator how a single pass went.
+    :param say: tells the operator how a pass went.
     :param complain: tells the operator what failed.
-    :param progress: told of a pass that takes long.
+    :param progress: tells the operator how far a pass is that takes long.
+    :param notifier: tells the service manager, where that goes on for ever.
     :ivar failed: whether the process is to end with an exit code of 1.
     """
 
@@ -56,7 +59,8 @@ class ScrubberService(MultiService):
         *,
         say: Callable[[str], None],
         complain: Callable[[str], None],
-        progress: Callable[[str], None] = lambda _: None,
+        progress: Callable[[str], None],
+        notifier: Notifier | None = None,
     ) -> None:
         super().__init__()
         self.failed = False
@@ -65,6 +69,7 @@ class ScrubberService(MultiService):
         self._say = say
         self._complain = complain
         self._progress = progress
+        self._notifier = notifier or Notifier()
         conf = loaded.conf
         engine = make_configured_engine(conf.database, conf.metadata_encryption_key)
         self._database = Database(engine, reactor, threads=conf.database.max_pool_size or 5)
@@ -109,6 +114,7 @@ class ScrubberService(MultiService):
             self._loop = LoopingCall(self._pass_again)
             self._loop.clock = self._reactor
             self._loop.start(max(1, conf.wakeup_time), now=True)
+            self._notifier.ready()
         else:
             await self._attempt(self._pass_once(self._scrubber))
             self._end()
@@ -141,16 +147,12 @@ class ScrubberService(MultiService):
         try:
             await work
         except GlanceError as error:
-            _log.error("{error}", error=error.message)
             self._complain(f"ERROR: {error.message}")
             self.failed = True
 
     async def _pass_once(self, scrubber: Scrubber) -> None:
         summary = await scrubber.run(LAST_WAIT)
-        _tell(summary)
-        for line in summary.details():
-            self._complain(line)
-        self._say(summary.line())
+        self._tell(summary)
         self.failed = summary.failed > 0
 
     def _pass_again(self) -> Deferred[None]:
@@ -161,16 +163,23 @@ class ScrubberService(MultiService):
     async def _pass_quietly(self, scrubber: Scrubber) -> None:
         # Whatever it was, the next pass tries again.
         try:
-            _tell(await scrubber.run())
+            summary = await scrubber.run()
         except GlanceError as error:
             _log.error("This pass broke off: {error}", error=error.message)
         except Exception:
             _log.failure("This pass broke off")
+        else:
+            if not summary.idle:
+                self._tell(summary)
+            self._notifier.status(summary.line())
+
+    def _tell(self, summary: Summary) -> None:
+        for line in summary.details():
+            self._complain(line)
+        (self._complain if summary.failed else self._say)(summary.line())
 
     def _report(self, summary: Summary) -> None:
-        line = f"… {summary.line()}"
-        _log.info("{line}", line=line)
-        self._progress(line)
+        self._progress(f"So far: {summary.line()}")
 
     def _broke_off(self, failure: Any) -> None:
         _log.failure("The scrubber broke off", failure)
@@ -185,6 +194,7 @@ class ScrubberService(MultiService):
     @inlineCallbacks
     def stopService(self) -> Any:
         """Begin no more images, finish those in hand, and end the threads."""
+        self._notifier.stopping()
         if self._loop is not None and self._loop.running:
             self._loop.stop()
         if self._scrubber is not None:
@@ -208,17 +218,6 @@ def _go_on(result: Any, seconds: float) -> None:
     _log.error("A store did not start within {seconds} s; going on without", seconds=seconds)
 
 
-def _tell(summary: Summary) -> None:
-    if summary.failed:
-        for line in summary.details():
-            _log.error("{line}", line=line)
-        _log.error("{line}", line=summary.line())
-    elif summary.idle:
-        _log.debug("{line}", line=summary.line())
-    else:
-        _log.info("{line}", line=summary.line())
-
-
 def scrub(loaded: Loaded) -> int:
     """Run the scrubber in the foreground, for the console program.
 
@@ -226,23 +225,40 @@ def scrub(loaded: Loaded) -> int:
     """
     from twisted.internet import reactor
 
+    run: Any = reactor
+    logs = logs_somewhere(loaded.conf)
     service = ScrubberService(
         loaded,
         reactor,
-        say=print,
-        complain=_complain,
-        progress=_complain if sys.stderr.isatty() else lambda _: None,
+        say=_teller(print, _log.info if logs else None),
+        complain=_teller(_print_error, _log.error if logs else None),
+        progress=_teller(
+            _print_error if sys.stderr.isatty() else None, _log.info if logs else None
+        ),
+        notifier=Notifier.from_environment(),
     )
-    reactor.callWhenRunning(_end_once, reactor)  # type: ignore[attr-defined]
-    reactor.callWhenRunning(service.startService)  # type: ignore[attr-defined]
-    reactor.addSystemEventTrigger(  # type: ignore[attr-defined]
-        "before", "shutdown", service.stopService
-    )
-    reactor.run()  # type: ignore[attr-defined]
+    run.callWhenRunning(_end_once, reactor)
+    run.callWhenRunning(service.startService)
+    run.addSystemEventTrigger("before", "shutdown", service.stopService)
+    run.run()
     return 1 if service.failed else 0
 
 
-def _complain(line: str) -> None:
+def _teller(
+    show: Callable[[str], None] | None, log: Callable[..., None] | None
+) -> Callable[[str], None]:
+    """Return what shows a line on the terminal, and in the log if there is one elsewhere."""
+
+    def tell(line: str) -> None:
+        if show is not None:
+            show(line)
+        if log is not None:
+            log("{line}", line=line)
+
+    return tell
+
+
+def _print_error(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

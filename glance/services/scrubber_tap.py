@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from glance.config.twistd import ProgramOptions
 from glance.domain.errors import GlanceError
 from glance.services.logs import start_logging
+from glance.services.notify import Notifier
 from glance.services.scrub_check import thd_check
 from glance.services.scrubber import ScrubberService
 
@@ -37,9 +38,13 @@ def makeService(options: Options) -> IService:
         for warning in options.loaded.warnings:
             _log.warn("{text}", text=warning)
         thd_check(options.loaded)
-        # What there is to say stands in the log.
         service = ScrubberService(
-            options.loaded, reactor, say=lambda _: None, complain=lambda _: None
+            options.loaded,
+            reactor,
+            say=lambda line: _log.info("{line}", line=line),
+            complain=lambda line: _log.error("{line}", line=line),
+            progress=lambda line: _log.info("{line}", line=line),
+            notifier=Notifier.from_environment(),
         )
     except GlanceError as error:
         print(f"ERROR: {error}", file=sys.stderr)
