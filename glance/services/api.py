@@ -142,6 +142,8 @@ class ApiService(MultiService):
                 others={
                     leases.LOCATION: keeper.finish_interrupted,
                     leases.HASHING: self._importer.recover,
+                    leases.SCRUB: self._end_lease,
+                    leases.RESTORE: self._end_lease,
                 },
             ),
         ]
@@ -220,6 +222,10 @@ class ApiService(MultiService):
             self._stores.default.store_id,
         )
         return HealthcheckResource(self._edge.health, self._reactor, deferToThread, readiness)
+
+    async def _end_lease(self, image_id: str, lease: str) -> None:
+        """Free an image whose scrubber died: the next scrubber that comes does the rest."""
+        await self._database.runInteraction(leases.thd_end, lease)
 
     def _in_hashing_thread(self, function: Any, *args: Any) -> Deferred[Any]:
         # Like hashing, what is done there needs a processor and not the interpreter.
