@@ -28,7 +28,7 @@ NAME = "glance-status"
 USAGE = 2
 BROKEN = 255
 #: Seconds that a check may take, unless told otherwise.
-PATIENCE = 20.0
+PATIENCE = 20
 LONGEST = 86400.0
 
 CATEGORIES = {"upgrade": ("check",)}
