@@ -110,8 +110,7 @@ def thd_work(setting: Setting) -> Iterator[Finding]:
 
 
 _REMEDIES = {
-    SAVING: "They were left by another release: delete them, or upload them anew once "
-    "their status is set back to queued.",
+    SAVING: "They were left by another release: delete them, and upload them anew.",
     IMPORTING: "They were left by an import that broke off: delete them and import them anew.",
     UPLOADING: "They were staged and never imported: delete them if nobody will.",
 }
