@@ -74,7 +74,7 @@ def commands(parser: argparse.ArgumentParser) -> list[Command]:
     """Return the sub-commands with arguments of their own; spellings of one are joined."""
     shared = {name for action in parser._actions for name in action.option_strings}
     found: dict[str, Command] = {}
-    for words, leaf in _leaves(parser, ()):
+    for words, leaf in leaves(parser):
         own = [
             action
             for action in leaf._actions
@@ -87,14 +87,14 @@ def commands(parser: argparse.ArgumentParser) -> list[Command]:
     return list(found.values())
 
 
-def _leaves(
-    parser: argparse.ArgumentParser, words: tuple[str, ...]
+def leaves(
+    parser: argparse.ArgumentParser, words: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]:
     """Yield the sub-commands that have none below them, with the words that lead there."""
     choosers = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     for chooser in choosers:
         for name, child in chooser.choices.items():
-            yield from _leaves(child, (*words, name))
+            yield from leaves(child, (*words, name))
     if words and not choosers:
         yield words, parser
 
