@@ -40,6 +40,7 @@ setup(
             "schemathesis>=4.32,<5",
             "psycopg[binary]>=3.2",
             "PyMySQL>=1.1",
+            "sphinx>=7",
         ],
         "lint": ["ruff", "mypy", "mypy-zope", "import-linter", "types-PyMySQL"],
         "docs": ["sphinx>=7"],
@@ -48,6 +49,8 @@ setup(
         "console_scripts": [
             "glance-api = glance.cmd.api:main",
             "glance-manage = glance.cmd.manage:main",
+            "glance-scrubber = glance.cmd.scrubber:main",
+            "glance-status = glance.cmd.status:main",
         ],
         # For the tools of oslo.policy, such as oslopolicy-sample-generator.
         "oslo.policy.policies": ["glance = glance.identity.rules:list_rules"],

@@ -63,6 +63,15 @@ class FileIndex:
                     return place
         return None
 
+    def everything(self) -> Iterator[tuple[str, str, Place]]:
+        """Yield section, option and place of whatever stands in the files, the later of which win.
+
+        The sections' names are in the form of :func:`normal`.
+        """
+        for places in self._files:
+            for (section, name), place in places.items():
+                yield section, name, place
+
 
 def normal(section: str) -> str:
     """Bring a section's name to the form in which names are compared."""

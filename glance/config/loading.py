@@ -18,7 +18,7 @@ from typing import Any
 from oslo_config import cfg
 
 from glance.config import cli
-from glance.config.files import FileIndex, conf_files, whole
+from glance.config.files import FileIndex, Place, conf_files, whole
 from glance.config.options import general, identity, store
 from glance.config.programs import PROGRAMS, Program, find_defaults, state_home
 from glance.config.valuetypes import describe
@@ -71,6 +71,11 @@ class Loaded:
         """
         assert self._values is not None
         self._values.add_section(group, opts)
+
+    def places(self) -> Iterator[tuple[str, str, Place]]:
+        """Yield section, option and place of whatever stands in the configuration files."""
+        if self._values is not None:
+            yield from self._values.index.everything()
 
 
 def load(

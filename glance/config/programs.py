@@ -23,8 +23,10 @@ from glance.config.options import (
     importing,
     limits,
     policy,
+    scrub,
     server,
     store,
+    transfers,
 )
 
 Options = Mapping[str, Sequence[cfg.Opt]]
@@ -77,6 +79,7 @@ PROGRAMS: dict[str, Program] = {
                 server.OPTIONS,
                 http.OPTIONS,
                 api.OPTIONS,
+                transfers.OPTIONS,
                 identity.OPTIONS,
                 limits.OPTIONS,
                 policy.OPTIONS,
@@ -90,6 +93,22 @@ PROGRAMS: dict[str, Program] = {
             embedded=True,
         ),
         Program(
+            name="glance-scrubber",
+            summary="Delete the data of images that were deleted while delayed_delete was on, or "
+            "restore such an image.",
+            files=("glance", "glance-scrubber"),
+            options=(
+                general.OPTIONS,
+                scrub.OPTIONS,
+                transfers.OPTIONS,
+                database.OPTIONS,
+                store.OPTIONS,
+                importing.OPTIONS,
+            ),
+            cli=general.CLI + scrub.CLI,
+            embedded=True,
+        ),
+        Program(
             name="glance-manage",
             summary="Manage the catalogue's database.",
             files=("glance-api", "glance-manage"),
@@ -99,6 +118,17 @@ PROGRAMS: dict[str, Program] = {
         ),
     )
 }
+
+# What is checked is how the API is configured, so its files are read and its options known.
+_API = PROGRAMS["glance-api"]
+PROGRAMS["glance-status"] = Program(
+    name="glance-status",
+    summary="Check before an upgrade whether it will go well.",
+    files=(*_API.files, "glance-status"),
+    options=_API.options,
+    cli=general.CLI,
+    embedded=True,
+)
 
 
 def search_directories() -> list[Path]:

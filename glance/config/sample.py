@@ -75,7 +75,7 @@ def _lines(opt: cfg.Opt) -> Iterator[str]:
         yield from _comment(f"Value: {values}.")
     for old in opt.deprecated_opts:
         yield from _comment(f"Former name: [{old.group}]{old.name}.")
-    for value in _defaults(opt):
+    for value in defaults(opt):
         yield f"#{opt.dest} = {value}".rstrip()
 
 
@@ -91,7 +91,7 @@ def _comment(text: str) -> list[str]:
     )
 
 
-def _defaults(opt: cfg.Opt) -> Sequence[str]:
+def defaults(opt: cfg.Opt) -> Sequence[str]:
     """Return an option's default as it would be written, one text per line."""
     if opt.sample_default is not None:
         return [f"<{opt.sample_default}>"]

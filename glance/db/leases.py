@@ -21,11 +21,15 @@ from glance.db.own_tables import transfer_leases
 from glance.db.prepared import Prepared
 
 #: What a lease may be for: taking data in, deleting an image, letting go of some of its places,
-#: computing the hashes of data that is elsewhere.
+#: computing the hashes of data that is elsewhere, deleting the data of an image that was deleted
+#: before, and taking such a deletion back. The last two are of images in ``pending_delete``, which
+#: nothing else works on; when their holder dies there is nothing to be finished or undone.
 UPLOAD = "upload"
 REMOVAL = "removal"
 LOCATION = "location"
 HASHING = "hashing"
+SCRUB = "scrub"
+RESTORE = "restore"
 
 _t = transfer_leases.c
 

@@ -7,6 +7,8 @@ the identifier must never be given another's data under it (OSSN-0075).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection, bindparam, select
 
 from glance.db.once import InsertOnce
@@ -22,6 +24,11 @@ _find = Prepared(
 def thd_put_up(connection: Connection, image_id: str) -> None:
     """Note that an image was deleted; doing it twice does no harm."""
     _insert.thd_insert(connection, image_id)
+
+
+def thd_put_up_all(connection: Connection, image_ids: Iterable[str]) -> None:
+    """Note that images were deleted."""
+    _insert.thd_insert_all(connection, sorted(image_ids))
 
 
 def thd_find(connection: Connection, image_id: str) -> bool:

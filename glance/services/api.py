@@ -142,6 +142,8 @@ class ApiService(MultiService):
                 others={
                     leases.LOCATION: keeper.finish_interrupted,
                     leases.HASHING: self._importer.recover,
+                    leases.SCRUB: self._end_lease,
+                    leases.RESTORE: self._end_lease,
                 },
             ),
         ]
@@ -221,6 +223,10 @@ class ApiService(MultiService):
         )
         return HealthcheckResource(self._edge.health, self._reactor, deferToThread, readiness)
 
+    async def _end_lease(self, image_id: str, lease: str) -> None:
+        """Free an image whose scrubber died: the next scrubber that comes does the rest."""
+        await self._database.runInteraction(leases.thd_end, lease)
+
     def _in_hashing_thread(self, function: Any, *args: Any) -> Deferred[Any]:
         # Like hashing, what is done there needs a processor and not the interpreter.
         return deferToThreadPool(self._reactor, self._hashing, function, *args)
@@ -280,7 +286,7 @@ def _go_on(result: Any, seconds: float) -> None:
 def make_database(conf: Any, reactor: Any) -> Database:
     """Make the catalogue's database of the group ``[database]``."""
     options = conf.database
-    engine = make_configured_engine(options)
+    engine = make_configured_engine(options, conf.metadata_encryption_key)
     return Database(engine, reactor, threads=options.max_pool_size or 5, retry=Retry())
 
 

@@ -1,16 +1,14 @@
 """Put right what dead workers left: no image stays ``saving``, no data stays without a record.
 
 Runs at start, when the leases of this node's dead processes are known to be void, and ever after at
-an interval, when a lease of another node whose heartbeat has stood still counts as void. How long
-it has stood still is told by this process's own clock, so that clocks may differ between nodes, and
-time in which nobody could beat, because the database was away, does not count.
-Every lease is taken over by one delete-and-insert that only one process can win.
+an interval, when a lease of another node whose heartbeat has stood still counts as void
+(``glance.transfers.watch``). Every lease is taken over by one delete-and-insert that only one
+process can win.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -18,7 +16,6 @@ from sqlalchemy import Connection
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError, ensureDeferred
 from twisted.internet.task import LoopingCall
-from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -31,12 +28,10 @@ from glance.stores.errors import DataNotFound, UnknownStore
 from glance.stores.registry import Stores
 from glance.transfers.removal import REFUSALS, Remover, thd_finish
 from glance.transfers.upload import thd_requeue
-from glance.transfers.worker import WorkerIdentity, thd_is_alive
+from glance.transfers.watch import LeaseWatch
+from glance.transfers.worker import WorkerIdentity
 
 _EVERYTHING = Viewer(is_admin=True)
-
-#: How many intervals may pass between two looks before what was seen then means nothing any more.
-PATIENCE = 2.5
 
 #: Seconds between sweeps of the stores for partial files when nothing hints at any.
 SWEEP_INTERVAL = 3600.0
@@ -73,12 +68,11 @@ class Recovery(Service):
         self._remover = remover
         self._identity = identity
         self._others = others or {}
-        self._stale_time = stale_time
         self._interval = interval
         self._reactor = reactor
-        # The heartbeats seen, and since when each has been the same.
-        self._seen: dict[str, tuple[datetime, float]] = {}
-        self._looked = reactor.seconds()
+        self._watch = LeaseWatch(
+            database, identity, reactor, stale_time=stale_time, interval=interval
+        )
         self._sweep_due = reactor.seconds()
         self._under_way: dict[str, Deferred[None]] = {}
         self._loop = LoopingCall(self.look)
@@ -127,7 +121,7 @@ class Recovery(Service):
         ensureDeferred(work()).addBoth(over)
 
     async def _look(self) -> None:
-        for lease in await self._void_leases():
+        for lease in await self._watch.look():
             self._start(lease.image_id, partial(self._recover, lease))
         if self._reactor.seconds() >= self._sweep_due:
             self._start("sweep", self._sweep)
@@ -137,30 +131,6 @@ class Recovery(Service):
         self._sweep_due = self._reactor.seconds() + SWEEP_INTERVAL
         if swept:
             self._log.warn("Removed {count} unfinished file(s)", count=swept)
-
-    async def _void_leases(self) -> list[Lease]:
-        every = await self._database.runReading(leases.thd_all)
-        now = self._reactor.seconds()
-        before, self._seen = self._seen, {}
-        if now - self._looked > PATIENCE * self._interval:
-            # The database was away, or we were: nobody could renew anything.
-            before = {}
-        self._looked = now
-        for lease in every:
-            beat, since = before.get(lease.id, (lease.heartbeat_at, now))
-            self._seen[lease.id] = (
-                (beat, since) if beat == lease.heartbeat_at else (lease.heartbeat_at, now)
-            )
-        us = self._identity
-        siblings = {e.worker for e in every if e.node == us.node} - {us.worker}
-        dead = await deferToThread(_thd_dead, siblings) if siblings else set()
-        return [lease for lease in every if self._is_void(lease, dead, now)]
-
-    def _is_void(self, lease: Lease, dead: set[str], now: float) -> bool:
-        if lease.node == self._identity.node and lease.worker != self._identity.worker:
-            # Of this node's processes it is known whether they live, however slow they are.
-            return lease.worker in dead
-        return now - self._seen[lease.id][1] >= self._stale_time
 
     async def _recover(self, lease: Lease) -> None:
         taken = await self._database.runInteraction(_thd_take_over, lease, self._identity)
@@ -212,10 +182,6 @@ class Recovery(Service):
             return
         await self._database.runInteraction(thd_finish, lease.image_id, taken)
         self._log.warn("Image {id}: finished an interrupted deletion", id=lease.image_id)
-
-
-def _thd_dead(workers: set[str]) -> set[str]:
-    return {worker for worker in workers if not thd_is_alive(worker)}
 
 
 def _thd_take_over(connection: Connection, lease: Lease, identity: WorkerIdentity) -> str | None:

@@ -8,3 +8,10 @@ glance_api = ServiceMaker(
     "Serve machine images over the Image API v2.",
     "glance-api",
 )
+
+glance_scrubber = ServiceMaker(
+    "OpenStack Image scrubber",
+    "glance.services.scrubber_tap",
+    "Delete the data of deleted images.",
+    "glance-scrubber",
+)

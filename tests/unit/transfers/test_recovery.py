@@ -6,7 +6,7 @@ from glance.db import images, leases
 from glance.domain.errors import NotFound
 from glance.domain.image import Location
 from glance.stores.errors import InUse, StoreError
-from glance.transfers import recovery
+from glance.transfers import recovery, watch
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.recovery import Recovery
 from glance.transfers.removal import Remover
@@ -31,8 +31,8 @@ class RecoveryCase(CatalogueCase):
     def setUp(self):
         super().setUp()
         self.alive = set()
-        self.patch(recovery, "deferToThread", maybeDeferred)
-        self.patch(recovery, "thd_is_alive", lambda worker: worker in self.alive)
+        self.patch(watch, "deferToThread", maybeDeferred)
+        self.patch(watch, "thd_is_alive", lambda worker: worker in self.alive)
         self.store = MemoryStore()
         stores = FakeStores(self.store)
         self.recovery = Recovery(
@@ -163,7 +163,7 @@ class TestUploads(RecoveryCase):
             self.run_in_database(leases.thd_beat, {lease.id: (leases.UPLOAD, 1)})
             return False
 
-        self.patch(recovery, "thd_is_alive", beats_and_looks_dead)
+        self.patch(watch, "thd_is_alive", beats_and_looks_dead)
         self.look()
         self.assertLeftAlone()
         self.assertEqual(self.all_leases()[0].id, lease.id)
@@ -177,7 +177,7 @@ class TestUploads(RecoveryCase):
             self.store.objects[IMAGE] = b"data"
             return False
 
-        self.patch(recovery, "thd_is_alive", ends_and_looks_dead)
+        self.patch(watch, "thd_is_alive", ends_and_looks_dead)
         self.look()
         self.assertEqual(self.image().status, "active")
         self.assertEqual(self.store.objects, {IMAGE: b"data"})
