@@ -24,6 +24,9 @@ from glance.control.starting import Starter
 RUN_DIRECTORY = Path("/var/run/glance")
 LOG_DIRECTORY = Path("/var/log/glance")
 
+#: General options that say where a server logs to.
+_LOG_OPTIONS = ("log_file", "log_dir", "log_config_append", "use_syslog", "use_journal")
+
 _STARTING = ("start", "restart")
 
 
@@ -87,9 +90,10 @@ def make(loaded: Loaded, config: Path | None) -> Control:
     :param config: the configuration file for servers.
     """
     conf, state = loaded.conf, loaded.state_dir
+    given = set(vars(loaded.arguments))
     return Control(
         starter=Starter(
-            logs=Places(LOG_DIRECTORY, state),
+            logs=None if given & set(_LOG_OPTIONS) else Places(LOG_DIRECTORY, state),
             arguments=passed_on(loaded),
             capture=conf.capture_output,
         ),

@@ -189,12 +189,12 @@ class Control:
     def _failure(self, child: Child) -> str:
         """Say why a server did not come up, once it has ended."""
         code = child.put_down()
-        reason = f" {child.complaint}." if child.complaint else ""
-        return (
-            f"{child.server.name} did not start: {describe_end(code)}.{reason} If nothing above "
-            f"says why, its log does: {self.starter.log_file(child.server)}, unless configured "
-            "otherwise."
-        )
+        told = f"{child.server.name} did not start: {describe_end(code)}."
+        if child.complaint:
+            told += f" {child.complaint}."
+        if log_file := self.starter.log_file(child.server):
+            told += f" It logs to {log_file} unless configured otherwise."
+        return told
 
     def _watch(self, child: Child) -> int:
         """Watch a server that is up for a while; return its exit code if it ends meanwhile."""

@@ -68,8 +68,10 @@ class PidFile:
         try:
             self.path.parent.mkdir(mode=mode, parents=True, exist_ok=True)
         except OSError as error:
+            taken = isinstance(error, FileExistsError)
+            reason = "something else has its name" if taken else _reason(error)
             raise PidFileError(
-                f"The directory of the pid file {self.path} cannot be made: {_reason(error)}. "
+                f"The directory of the pid file {self.path} cannot be made: {reason}. "
                 "Name another file with --pid-file."
             ) from None
 
@@ -142,6 +144,19 @@ class PidFile:
             self.discard()
             return True
 
+    def mark(self, pid: int) -> None:
+        """Write a process number, unless there is a file; for the holder of the lock.
+
+        :raises PidFileError: it cannot be written.
+        """
+        try:
+            with self.path.open("x") as file:
+                file.write(str(pid))
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise self._error("cannot be written", error) from None
+
     def publish(self) -> None:
         """Let everybody read it: who asks for the status may be another user."""
         with contextlib.suppress(OSError):
@@ -204,7 +219,8 @@ class Places:
     def find(self, name: str) -> Path:
         """Return the path of a file that should be there: our own, else the system's."""
         path = self.directory() / name
-        if not path.exists() and (self.system / name).exists():
+        # Unlike Path.exists this passes over directories that we may not look into.
+        if not os.path.exists(path) and os.path.exists(self.system / name):
             return self.system / name
         return path
 

@@ -82,6 +82,8 @@ class Watch:
         self.throttle = Throttle()
         #: When to start it again; None while its process is there.
         self.due: float | None = None
+        #: Whether it has a pid file in the meantime.
+        self.marked = False
         self.over = False
         #: Holds the pid file's lock while a start is under way.
         self.starting: contextlib.ExitStack | None = None
@@ -164,7 +166,7 @@ class Watcher:
         except ControlError as error:
             # A pid file that cannot be read, say; it may be put right.
             self._warn(error.message)
-            watch.due = self._clock() + watch.throttle.pause(0)
+            self._put_off(watch, watch.throttle.pause(0))
 
     def _start(self, watch: Watch) -> None:
         """Start a server again, unless something has come in between."""
@@ -175,11 +177,7 @@ class Watcher:
             return
         with contextlib.ExitStack() as stack:
             stack.enter_context(lock)
-            code = child.exit_code()
-            assert code is not None
-            if self._leave_alone(
-                watch, judge(code, bool(child.up), child.pid, child.pid_file.read())
-            ):
+            if self._leave_alone(watch, judge(0, watch.marked, child.pid, child.pid_file.read())):
                 return
             child.pid_file.discard()
             self._say(f"Starting {child.server.name}")
@@ -215,7 +213,7 @@ class Watcher:
         if self._leave_alone(watch, judge(code, bool(child.up), child.pid, child.pid_file.read())):
             return
         pause = watch.throttle.pause(self._clock() - watch.up_since if child.up else 0)
-        watch.due = self._clock() + pause
+        self._put_off(watch, pause)
         if watch.throttle.bounces:
             self._warn(
                 f"Suppressed respawn as {name} was bouncing. It ended again ({how}) and will be "
@@ -223,6 +221,16 @@ class Watcher:
             )
         else:
             self._warn(f"{name} (pid {child.pid}) ended unexpectedly ({how}); starting it again")
+
+    def _put_off(self, watch: Watch, pause: float) -> None:
+        """Start a server later; whoever removes its pid file until then has stopped it."""
+        watch.due = self._clock() + pause
+        watch.marked = False
+        with contextlib.suppress(ControlError):
+            if lock := watch.child.pid_file.try_lock():
+                with lock:
+                    watch.child.pid_file.mark(watch.child.pid)
+                watch.marked = True
 
     def _leave_alone(self, watch: Watch, verdict: Verdict) -> bool:
         """End a watch if the server is not ours to start again."""

@@ -126,12 +126,13 @@ class Child:
 class Starter:
     """Starts servers, all in the same way.
 
-    :param logs: where the log of a server goes whose configuration does not say.
+    :param logs: where the log of a server goes whose configuration does not say; None: the
+        arguments say where.
     :param arguments: options that every server gets.
     :param capture: whether to send output to syslog.
     """
 
-    logs: Places
+    logs: Places | None
     arguments: Sequence[str] = ()
     capture: bool = False
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -144,15 +145,16 @@ class Starter:
         if self.capture and shutil.which("logger") is None:
             raise ControlError("--capture-output needs the program 'logger', which is not there.")
 
-    def log_file(self, server: Server) -> Path:
+    def log_file(self, server: Server) -> Path | None:
         """Return where a server logs to unless it is configured to log elsewhere."""
-        return self.logs.directory() / f"{server.name}.log"
+        return self.logs.directory() / f"{server.name}.log" if self.logs else None
 
     def command(self, server: Server, pid_file: Path, config: Path | None) -> list[str]:
         """Return the command line of a server.
 
         :param config: its configuration file, unless it is to find its own.
         """
+        log_file = self.log_file(server)
         return [
             sys.executable,
             # What lies in the directory that we happen to be in is not ours to run.
@@ -160,7 +162,7 @@ class Starter:
             "-m",
             "glance.control.twistd",
             f"--pidfile={pid_file}",
-            f"--logfile={self.log_file(server)}",
+            *([f"--logfile={log_file}"] if log_file else []),
             server.name,
             *server.arguments,
             *([f"--config-file={config}"] if config else []),
@@ -172,9 +174,10 @@ class Starter:
 
         :raises ControlError: no process can be started.
         """
-        with contextlib.suppress(OSError):
-            # Whether it is needed, only the server's configuration knows; it complains if so.
-            self.log_file(server).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if log_file := self.log_file(server):
+            with contextlib.suppress(OSError):
+                # Whether it is needed, only the server's configuration knows; it complains if so.
+                log_file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         environment = {**self.environment, **import_environment(self.environment)}
         hearing, telling = os.pipe()
         environment[STATUS_FD] = str(telling)
