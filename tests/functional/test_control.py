@@ -89,12 +89,14 @@ def test_a_day_in_the_life_of_the_api(tmp_path: Path) -> None:
     manage = ["--config-dir", str(settings), "db", "sync"]
     assert control(tmp_path, *manage, module="glance.cmd.manage")[0] == 0
 
-    code, out, err = control(tmp_path, *options, "api", "start")
-    assert (code, err) == (0, "")
-    first = int(path.read_text())
-    assert "Starting glance-api\n" in out
-    assert f"glance-api (pid {first}) is up; pid file {path}\n" in out
     try:
+        code, out, err = control(tmp_path, *options, "api", "start")
+        assert (code, err) == (0, "")
+        first = int(path.read_text())
+        assert "Starting glance-api\n" in out
+        assert f"glance-api (pid {first}) is up; pid file {path}\n" in out
+        # Other users may ask as well.
+        assert path.stat().st_mode & 0o777 == 0o644
         assert answers(port)
         line = f"glance-api (pid {first}) is running...\n"
         assert control(tmp_path, "--pid-file", str(path), "api", "status") == (0, line, "")
@@ -251,7 +253,7 @@ def test_stale_file(box: Box) -> None:
     assert running(box.pid())
 
 
-@pytest.mark.parametrize("command", ["stop", "shutdown", "start", "restart", "reload"])
+@pytest.mark.parametrize("command", ["stop", "start", "reload"])
 def test_number_of_another_program(
     box: Box, stranger: subprocess.Popen[bytes], command: str
 ) -> None:
@@ -267,8 +269,8 @@ def test_number_of_another_program(
         f"Removing stale pid file {box.pid_file}: process {stranger.pid} is another program now "
         "(sleep)\n"
     ) in out
-    assert ("glance-toy is already stopped\n" in out) == (command != "start")
-    assert box.pid_file.exists() == (command in ("start", "restart"))
+    assert ("glance-toy is already stopped\n" in out) == (command == "stop")
+    assert box.pid_file.exists() == (command == "start")
 
 
 def test_server_of_another_file(box: Box) -> None:
@@ -282,7 +284,7 @@ def test_server_of_another_file(box: Box) -> None:
     assert running(box.pid())
 
 
-@pytest.mark.parametrize("command", ["start", "stop", "status", "reload"])
+@pytest.mark.parametrize("command", ["start", "stop"])
 def test_file_that_holds_something_else(box: Box, command: str) -> None:
     path = box.root / "precious"
     path.write_text("my thesis\n")
@@ -370,6 +372,14 @@ def test_work_that_has_to_be_broken_off(box: Box) -> None:
     assert out.endswith(f"Stopping glance-toy (pid {pid}) with signal(2)\n")
     assert "TERM" in box.notes()
     assert not running(pid)
+
+
+def test_quick_end_of_what_was_started_in_the_background(box: Box) -> None:
+    """A shell has programs in the background ignore SIGINT, and they hand that on."""
+    box.mode("deaf")
+    box.prefix = ["env", "--ignore-signal=INT"]
+    assert box("toy", "start")[0] == 0
+    assert box("toy", "stop")[0] == 0
 
 
 def test_reload(box: Box) -> None:

@@ -80,6 +80,8 @@ class Box:
         plugins.mkdir(parents=True)
         (plugins / "toy_plugin.py").write_text(PLUGIN)
         (root / "lib" / "toy_tap.py").write_text(TAP)
+        #: What runs the program, if anything.
+        self.prefix: list[str] = []
         self.mode("ok")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("OS_", "XDG_"))}
         self.environment = kept | {
@@ -102,7 +104,7 @@ class Box:
 
     def popen(self, *argv: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.functional.toys", *argv],
+            [*self.prefix, sys.executable, "-m", "tests.functional.toys", *argv],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
