@@ -48,6 +48,7 @@ class Control:
     config: Path | None = None
     await_child: float = 0
     respawn: bool = False
+    _limits_raised: bool = False
 
     def run(self, command: str, servers: Sequence[Server]) -> int:
         """Carry a command out.
@@ -168,8 +169,7 @@ class Control:
             if seen.state is State.STALE:
                 self.say(f"Removing stale pid file {pid_file.path}: {seen.why}")
                 pid_file.discard()
-            if not raise_limits():
-                self.say(LIMIT_REFUSED)
+            self._raise_limits()
             with_config = f" with {self.config}" if self.config else ""
             self.say(f"Starting {server.name}{with_config}")
             child = self.starter.start(server, pid_file, self.config)
@@ -185,6 +185,12 @@ class Control:
                 raise ControlError(self._failure(child))
         self.say(f"{server.name} (pid {child.pid}) is up; pid file {pid_file.path}")
         return child
+
+    def _raise_limits(self) -> None:
+        """Raise our own limits, which servers inherit; once is enough."""
+        if not self._limits_raised and not raise_limits():
+            self.say(LIMIT_REFUSED)
+        self._limits_raised = True
 
     def _failure(self, child: Child) -> str:
         """Say why a server did not come up, once it has ended."""

@@ -152,6 +152,21 @@ def test_wrong_usage(tmp_path: Path, argv: list[str]) -> None:
     assert err.startswith("usage: glance-control [options] SERVER COMMAND [CONFPATH]\n")
 
 
+def test_status_loads_nothing_heavy(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "glance.cmd.control", "api", "status"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert "glance.control.commands" in done.stderr
+    for heavy in ("twisted", "sqlalchemy", "asyncio"):
+        assert f" {heavy}\n" not in done.stderr
+
+
 @pytest.mark.parametrize("name", ["registry", "glance-registry"])
 @pytest.mark.parametrize("command", ["start", "status"])
 def test_a_server_that_is_no_more(tmp_path: Path, name: str, command: str) -> None:
