@@ -49,6 +49,7 @@ setup(
         "console_scripts": [
             "glance-api = glance.cmd.api:main",
             "glance-manage = glance.cmd.manage:main",
+            "glance-control = glance.cmd.control:main",
             "glance-scrubber = glance.cmd.scrubber:main",
             "glance-status = glance.cmd.status:main",
         ],

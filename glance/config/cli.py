@@ -93,7 +93,10 @@ def parse(program: Program, argv: Sequence[str], extra: ExtraCli | None = None) 
     :raises SystemExit: with 0 after ``--help`` and ``--version``, with 2 after a usage error.
     """
     result = CommandLine()
-    result.arguments = make_parser(program, result, extra).parse_args(list(argv))
+    parser = make_parser(program, result, extra)
+    # Options may stand between positional arguments too; sub-commands see to that themselves.
+    read = parser.parse_args if parser._subparsers else parser.parse_intermixed_args
+    result.arguments = read(list(argv))
     given = vars(result.arguments)
     result.values = {name: given[name] for name in program.cli if name in given}
     return result

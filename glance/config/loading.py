@@ -38,6 +38,7 @@ class Loaded:
         database and files in ``state_dir``.
     :param state_dir: absolute; nothing has been created there.
     :param config_files: every file that was read, in the order in which they were applied.
+    :param config_dirs: what ``--config-dir`` named.
     :param arguments: the parsed command line, with what ``extra_cli`` added.
     :param warnings: what the log should say about the configuration, such as old names in use.
     """
@@ -47,6 +48,7 @@ class Loaded:
     embedded: bool
     state_dir: Path
     config_files: list[str]
+    config_dirs: tuple[str, ...] = ()
     arguments: argparse.Namespace = field(default_factory=argparse.Namespace)
     warnings: tuple[str, ...] = ()
     _values: _Values | None = field(default=None, repr=False, compare=False)
@@ -125,6 +127,7 @@ def load(
         embedded=embedded,
         state_dir=state_dir,
         config_files=[str(Path(path).expanduser().absolute()) for path in files],
+        config_dirs=tuple(line.directories),
         arguments=line.arguments,
         warnings=tuple(warnings),
         _values=values,

@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 from glance.config.options import (
     api,
+    control,
     cors,
     database,
     general,
@@ -115,6 +116,14 @@ PROGRAMS: dict[str, Program] = {
             options=(general.OPTIONS, database.OPTIONS),
             cli=general.CLI,
             embedded=True,
+        ),
+        Program(
+            name="glance-control",
+            summary="Start, stop, reload and watch the servers. General options other than "
+            "--config-file are passed on to the servers that are started.",
+            files=("glance", "glance-control"),
+            options=(general.OPTIONS, control.OPTIONS),
+            cli=general.CLI + control.CLI,
         ),
     )
 }
