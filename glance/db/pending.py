@@ -119,9 +119,10 @@ def thd_due(
     return [Due(*row) for row in rows]
 
 
-def thd_claim(connection: Connection, image_ids: Iterable[str], node: str, worker: str) -> Claims:
-    """Claim images; those that another process works on, or has finished, are left out.
+def thd_claim(connection: Connection, image_ids: Sequence[str], node: str, worker: str) -> Claims:
+    """Claim images, leaving out those that another process works on, or has finished.
 
+    :param image_ids: in the order in which they are to be worked on.
     :param node: ours, with the worker: as :func:`glance.db.leases.thd_take` has them.
     """
     now = utcnow()
@@ -145,8 +146,9 @@ def thd_claim(connection: Connection, image_ids: Iterable[str], node: str, worke
     thd_release(connection, [lease for image_id, lease in ours.items() if image_id not in sizes])
     places = _thd_places(connection, list(sizes))
     mine = [
-        Claim(image_id, ours[image_id], size or 0, tuple(places.get(image_id, ())))
-        for image_id, size in sizes.items()
+        Claim(image_id, ours[image_id], sizes[image_id] or 0, tuple(places.get(image_id, ())))
+        for image_id in image_ids
+        if image_id in sizes
     ]
     return Claims(tuple(mine), len(wanted) - len(ours))
 
