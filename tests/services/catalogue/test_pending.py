@@ -11,9 +11,10 @@ from sqlalchemy import select, update
 
 from glance.db import images, leases, pending, restoring
 from glance.db.columns import utcnow
+from glance.db.due import Due, thd_due
 from glance.db.engine import make_engine
 from glance.db.own_tables import image_tombstones, transfer_leases
-from glance.db.pending import Claim, Claims, Due, Outcome
+from glance.db.pending import Claim, Claims, Outcome
 from glance.db.restoring import Begun
 from glance.db.tables import image_locations, image_properties, image_tags
 from glance.db.txdbapi import Database
@@ -44,7 +45,7 @@ def doomed(
 
 
 def due(catalogue: Catalogue, after: Due | None = None, limit: int = 10, age: float = 0) -> Any:
-    return catalogue.read(pending.thd_due, utcnow() - timedelta(seconds=age), after, limit)
+    return catalogue.read(thd_due, utcnow() - timedelta(seconds=age), after, limit)
 
 
 def claim(catalogue: Catalogue, *image_ids: str, worker: str = "w") -> Claims:

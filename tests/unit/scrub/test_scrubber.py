@@ -1,6 +1,7 @@
 """A pass: what is taken, in which order, what is recorded, and who is left alone."""
 
 import random
+from functools import partial
 from unittest import mock
 
 from twisted.internet.defer import Deferred, fail
@@ -11,7 +12,7 @@ from glance.domain.errors import Unavailable
 from glance.scrub import deletions, lanes, recorder, scrubber
 from glance.scrub.lanes import PAUSES, TRIES
 from glance.scrub.reaper import LONG_DEAD
-from glance.stores.errors import DeleteForbidden, DeleteNotSupported, StoreError
+from glance.stores.errors import DataNotFound, DeleteForbidden, DeleteNotSupported, StoreError
 from tests.unit.scrub.doubles import ELSEWHERE, INTERVAL, SIBLING, STALE, ScrubCase
 from tests.unit.transfers.doubles import US
 
@@ -378,3 +379,60 @@ class TestStopping(ScrubCase):
             (lease.kind, lease.node, lease.worker, lease.store_id),
             ("scrub", US.node, US.worker, None),
         )
+
+
+class TestAnything(ScrubCase):
+    """Whatever the stores do: nothing is lost, nothing is claimed for ever, no pass is endless."""
+
+    pool_size = 3
+    FAULTS = (None, None, DeleteForbidden("no"), StoreError("away"), DataNotFound("gone"), "hang")
+
+    def _try(self, seed):
+        chance = random.Random(seed)
+        hanging = []
+
+        def delete(store, real, url):
+            fault = chance.choice(self.FAULTS)
+            if fault is None:
+                return real(url)
+            if isinstance(fault, DataNotFound):
+                store.objects.pop(url.removeprefix("memory:"), None)
+            if isinstance(fault, Exception):
+                return fail(fault)
+            answer = Deferred()
+            hanging.append(answer)
+            return answer.addCallback(lambda _: real(url))
+
+        for store in (self.fast, self.slow):
+            store.delete = partial(delete, store, type(store).delete.__get__(store))
+        names = [f"{seed}-{n:02}" for n in range(chance.randint(1, 40))]
+        for name in names:
+            self.pending(name, *chance.sample(["fast", "slow", "gone"], chance.randint(0, 2)))
+        self.successResultOf(self.survive(hanging))
+        for name in names:
+            left = [s for s in self.location_statuses(name) if s != "deleted"]
+            # Recorded as deleted if, and only if, nothing is left of it.
+            self.assertEqual(self.status(name) == "deleted", not left)
+            if not left:
+                self.assertNotIn(name, self.fast.objects)
+                self.assertNotIn(name, self.slow.objects)
+        self.assertEqual(self.all_leases(), [])
+
+    def survive(self, hanging):
+        done = self.begin(patience=30)
+        for _ in range(400):
+            self.reactor.advance(1)
+            if done.called:
+                break
+        # What hangs comes back in the end.
+        while hanging:
+            waiting = hanging[:]
+            hanging.clear()
+            for answer in waiting:
+                answer.callback(None)
+            self.advance(20)
+        return done
+
+    def test_any_order_of_faults(self):
+        for seed in range(12):
+            self._try(seed)
