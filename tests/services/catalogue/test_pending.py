@@ -125,6 +125,8 @@ def test_settling(catalogue: Catalogue) -> None:
     assert [status(catalogue, one) for one in "abc"] == ["deleted"] + ["pending_delete"] * 2
     rows = catalogue.rows_of(image_locations, "b")
     assert [row["status"] for row in rows] == ["deleted", "pending_delete"]
+    # When it was deleted stays as it is; purging goes by that.
+    assert rows[0]["deleted_at"] == rows[1]["deleted_at"]
     assert held(catalogue) == []
     assert {"id": "a"} in catalogue.rows(select(image_tombstones))
     (row,) = catalogue.rows_of(images.images, "a")
