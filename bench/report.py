@@ -32,6 +32,7 @@ SHOWN = {
     "start_cpu_s": "CPU s to it",
     "rss_mib": "RSS MiB",
     "pss_mib": "PSS MiB",
+    "images_s": "images/s",
     "run_s": "s",
     "cpu_s": "CPU s",
     "max_rss_mib": "max RSS MiB",

@@ -1,4 +1,4 @@
-"""Images whose data is still to be deleted: found, claimed and finished, many at a time.
+"""Images whose data is still to be deleted: claimed and finished, many at a time.
 
 An image that was deleted with ``delayed_delete``, by this service or by other software, stays in
 ``pending_delete``. Whoever deletes its data claims it first by a lease, which is unique for an
@@ -12,25 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    and_,
-    delete,
-    func,
-    literal,
-    or_,
-    select,
-    true,
-    update,
-)
+from sqlalchemy import Connection, delete, func, select, update
 
 from glance.db import leases, tombstones
 from glance.db.columns import utcnow
+from glance.db.due import IS_PENDING
 from glance.db.once import insert_once
 from glance.db.own_tables import transfer_leases
 from glance.db.sealed_locations import thd_opener
@@ -40,22 +29,6 @@ from glance.domain.image import DELETED, PENDING_DELETE, Location
 _i = images.c
 _loc = image_locations.c
 _lease = transfer_leases.c
-
-#: What an image without a time of deletion, which other software may have left, counts as.
-_LONG_AGO = datetime(1970, 1, 1)
-
-_is_pending = and_(_i.deleted == true(), _i.status == PENDING_DELETE)
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """An image whose data may be deleted by now.
-
-    :param deleted_at: when the image was deleted, UTC.
-    """
-
-    id: str
-    deleted_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +72,10 @@ class Outcome:
     whole: bool
 
 
-def thd_due(
-    connection: Connection, deleted_until: datetime, after: Due | None, limit: int
-) -> list[Due]:
-    """List images whose data may be deleted, those deleted first in front.
+def thd_claim(connection: Connection, image_ids: Sequence[str], node: str, worker: str) -> Claims:
+    """Claim images, leaving out those that another process works on, or has finished.
 
-    :param deleted_until: the latest time of deletion, UTC.
-    :param after: the last one of the page before.
-    """
-    deleted_at: ColumnElement[datetime] = func.coalesce(_i.deleted_at, _LONG_AGO)
-    statement = select(_i.id, deleted_at).where(_is_pending, deleted_at <= deleted_until)
-    if after is not None:
-        # Spelt out: a comparison of rows is no index's business here.
-        statement = statement.where(
-            deleted_at >= after.deleted_at,
-            or_(deleted_at > after.deleted_at, _i.id > literal(after.id)),
-        )
-    rows = connection.execute(statement.order_by(deleted_at, _i.id).limit(limit))
-    return [Due(*row) for row in rows]
-
-
-def thd_claim(connection: Connection, image_ids: Iterable[str], node: str, worker: str) -> Claims:
-    """Claim images; those that another process works on, or has finished, are left out.
-
+    :param image_ids: in the order in which they are to be worked on.
     :param node: ours, with the worker: as :func:`glance.db.leases.thd_take` has them.
     """
     now = utcnow()
@@ -140,13 +94,14 @@ def thd_claim(connection: Connection, image_ids: Iterable[str], node: str, worke
     connection.execute(insert_once(connection, transfer_leases, rows))
     taken = connection.scalars(select(_lease.id).where(_lease.id.in_(list(wanted)))).all()
     ours = {wanted[lease_id]: lease_id for lease_id in taken}
-    still = select(_i.id, _i.size).where(_i.id.in_(list(ours)), _is_pending).order_by(_i.id)
+    still = select(_i.id, _i.size).where(_i.id.in_(list(ours)), IS_PENDING).order_by(_i.id)
     sizes = {row.id: row.size for row in connection.execute(still)}
     thd_release(connection, [lease for image_id, lease in ours.items() if image_id not in sizes])
     places = _thd_places(connection, list(sizes))
     mine = [
-        Claim(image_id, ours[image_id], size or 0, tuple(places.get(image_id, ())))
-        for image_id, size in sizes.items()
+        Claim(image_id, ours[image_id], sizes[image_id] or 0, tuple(places.get(image_id, ())))
+        for image_id in image_ids
+        if image_id in sizes
     ]
     return Claims(tuple(mine), len(wanted) - len(ours))
 
@@ -175,7 +130,7 @@ def thd_settle(connection: Connection, outcomes: Iterable[Outcome]) -> set[str]:
     outcomes = list(outcomes)
     now = utcnow()
     whole = sorted(outcome.image_id for outcome in outcomes if outcome.whole)
-    lock = select(_i.id).where(_i.id.in_(whole), _is_pending).order_by(_i.id).with_for_update()
+    lock = select(_i.id).where(_i.id.in_(whole), IS_PENDING).order_by(_i.id).with_for_update()
     finished = list(connection.scalars(lock))
     gone = sorted(key for outcome in outcomes for key in outcome.gone)
     if gone:

@@ -1,13 +1,15 @@
 """A lane for each store: what waits for it, how it does, and when it had better be left alone.
 
 A store that fails is paused for a while, longer each time, and shut when that has not helped; then
-only one image in many is still tried, so that a few images that cannot be deleted do not keep the
-rest of a healthy store waiting for ever. A store that hangs is shut likewise; what hangs in it
-does not count against the images that may be worked on at once. Other stores' images go on.
+only one image in many is still tried, another in every pass, so that a few images that cannot be
+deleted do not keep the rest of a healthy store waiting for ever. A store that hangs is shut
+likewise; what hangs in it does not count against the images that may be worked on at once. Other
+stores' images go on.
 """
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,8 +24,9 @@ PAUSES = (1.0, 2.0, 4.0)
 #: How often one location is tried in a pass.
 TRIES = len(PAUSES) + 1
 
-#: Of a store that is shut, how many are passed over before one is tried; doubles with each failure.
-SPACING = 16
+#: Of a store that is shut, the most that are passed over before one is tried; doubles with each
+#: failure.
+SPACING = 8
 
 #: Seconds that a store stays shut for the passes of a daemon, at first and at most.
 SHUT_TIME = 60.0
@@ -86,7 +89,7 @@ class Lane:
 
     def begin_pass(self, now: float) -> None:
         """Give a store that was shut another chance, if that was long enough ago."""
-        if self.reason and now >= self._shut_until and self.overdue < self._width:
+        if self.reason and now >= self._shut_until and not self.hung:
             self.reason = ""
             # One row of failures is enough to shut it again.
             self._strikes = len(PAUSES)
@@ -95,21 +98,34 @@ class Lane:
 
     def is_ready(self, now: float) -> bool:
         """Tell whether the next job may be begun, or passed over."""
-        return bool(self.waiting) and now >= self._resume_at and self.running < 2 * self._width
+        if not self.waiting or now < self._resume_at:
+            return False
+        # Where nothing comes back, the others are passed over.
+        return self.running < self._width or self.hung
 
     def backlog(self, now: float) -> int:
         """Return how many jobs wait for nothing but their turn."""
         return 0 if self.reason or now < self._resume_at else len(self.waiting)
 
+    @property
+    def hung(self) -> bool:
+        """Tell whether everything under way has not come back for long."""
+        return self.overdue >= self._width
+
     def passes_over(self) -> bool:
         """Tell whether the next job is not even to be tried, the store being shut."""
+        if self.hung:
+            return True
         if not self.reason:
             return False
-        if self._skips and self.overdue < self._width:
+        if self._skips:
             self._skips -= 1
             return True
-        self._skips = self._spacing
-        return self.overdue >= self._width
+        self._skips = self._passed_over()
+        return False
+
+    def _passed_over(self) -> int:
+        return random.randint(0, self._spacing)
 
     def succeeded(self) -> None:
         """Note that the store did something."""
@@ -121,7 +137,7 @@ class Lane:
         """Note that the store failed; return the seconds for which it is to be left alone now."""
         if self.reason:
             self._spacing *= 2
-            self._skips = self._spacing
+            self._skips = self._passed_over()
             return 0.0
         self._in_a_row += 1
         if now < self._resume_at or self._in_a_row < self._width:
@@ -138,7 +154,7 @@ class Lane:
     def hangs(self, now: float) -> bool:
         """Note that one more job has not come back; return whether that shuts the store."""
         self.overdue += 1
-        if self.overdue < self._width or self.reason:
+        if not self.hung or self.reason:
             return False
         self.shut("The store does not answer.", now)
         return True
@@ -146,6 +162,6 @@ class Lane:
     def shut(self, reason: str, now: float) -> None:
         """Try no more but now and then."""
         self.reason = reason
-        self._skips = self._spacing
+        self._skips = self._passed_over()
         self._shut_until = now + self._shut_time
         self._shut_time = min(2 * self._shut_time, LONGEST_SHUT_TIME)

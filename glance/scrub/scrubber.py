@@ -16,7 +16,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from glance.db.columns import utcnow
-from glance.db.pending import Due, thd_claim, thd_due
+from glance.db.due import Due, thd_due
+from glance.db.pending import thd_claim
 from glance.db.txdbapi import Database
 from glance.scrub.deletions import Deletions
 from glance.scrub.lanes import Job

@@ -23,9 +23,9 @@ def thd_check(loaded: Loaded) -> bool:
     """
     from glance.db import schema
     from glance.db.columns import utcnow
+    from glance.db.due import thd_due
     from glance.db.engine import make_configured_engine
     from glance.db.exclusive import thd_connected
-    from glance.db.pending import thd_due
 
     conf = loaded.conf
     if conf.restore and conf.daemon:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, TimeoutError, inlineCallbacks
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError, inlineCallbacks
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -76,7 +76,8 @@ class ScrubberService(MultiService):
         self._stores = Stores(conf, reactor)
         self._scrubber: Scrubber | None = None
         self._loop: LoopingCall | None = None
-        self._working: Deferred[None] | None = None
+        # What there is to wait for: the beginning with all that is done once, and the last pass.
+        self._working: list[Deferred[None]] = []
 
     def startService(self) -> None:
         """Begin as soon as the reactor runs."""
@@ -85,8 +86,8 @@ class ScrubberService(MultiService):
 
     def _begin(self) -> None:
         self._database.start()
-        self._working = Deferred.fromCoroutine(self._work())
-        self._working.addErrback(self._broke_off)
+        working: Deferred[None] = Deferred.fromCoroutine(self._work())
+        self._working.append(working.addErrback(self._broke_off))
 
     async def _work(self) -> None:
         conf = self._conf
@@ -157,7 +158,8 @@ class ScrubberService(MultiService):
 
     def _pass_again(self) -> Deferred[None]:
         assert self._scrubber is not None
-        passing = self._working = Deferred.fromCoroutine(self._pass_quietly(self._scrubber))
+        passing: Deferred[None] = Deferred.fromCoroutine(self._pass_quietly(self._scrubber))
+        self._working = [passing]
         return passing
 
     async def _pass_quietly(self, scrubber: Scrubber) -> None:
@@ -199,12 +201,11 @@ class ScrubberService(MultiService):
             self._loop.stop()
         if self._scrubber is not None:
             self._scrubber.stop()
-        if self._working is not None:
-            waiting: Deferred[Any] = Deferred()
-            # The time limit ends the waiting, not the work.
-            self._working.addBoth(lambda _: waiting.callback(None))
-            waiting.addTimeout(STOP_TIME, self._reactor)
-            yield waiting.addErrback(self._give_up)
+        waiting: Deferred[Any] = Deferred()
+        # The time limit ends the waiting, not the work.
+        DeferredList(self._working).addCallback(waiting.callback)
+        waiting.addTimeout(STOP_TIME, self._reactor)
+        yield waiting.addErrback(self._give_up)
         yield MultiService.stopService(self)
         yield self._stores.stop()
         yield self._database.stop()

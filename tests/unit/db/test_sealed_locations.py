@@ -54,6 +54,10 @@ def test_round_trip(key, url):
     assert ":" not in sealed
 
 
+def test_the_last_zero_is_the_end():
+    assert Sealer(KEY).open(IMAGE, Sealer(KEY).seal("a:\0b")) == "a:\0b"
+
+
 def test_every_sealing_is_different():
     assert len({Sealer(KEY).seal(URL) for _ in range(20)}) == 20
 
