@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from glance.cmd import manage_schema
+from glance.cmd import manage_schema, manage_store
 from glance.cmd.common import run
 from glance.cmd.manage_action import Action, Category
 from glance.config import Loaded, load
@@ -19,6 +19,7 @@ USAGE = 2
 
 CATEGORIES = {
     "db": Category("Work on the database.", manage_schema.ACTIONS),
+    "store": Category("Work on the stores of image data.", manage_store.ACTIONS),
 }
 
 #: Options that call for a log; without any, what there is to say goes to the terminal.

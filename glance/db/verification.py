@@ -16,6 +16,7 @@ from sqlalchemy import Connection, and_, false, func, or_, select
 
 from glance.db import images, leases, locations
 from glance.db.own_tables import transfer_leases
+from glance.db.sealed_locations import Opener, thd_opener
 from glance.db.tables import image_locations
 from glance.db.tables import images as _images
 from glance.domain.image import ACTIVE, DEACTIVATED, PENDING_DELETE, Image, Location
@@ -76,8 +77,14 @@ def _thd_add_locations(connection: Connection, by_id: Mapping[str, Image]) -> No
         .where(_loc.image_id.in_(list(by_id)), _loc.deleted == false())
         .order_by(_loc.id)
     )
+    opened = _thd_opener(connection)
     for image_id, url, metadata, status, key in connection.execute(asked) if by_id else ():
-        by_id[image_id].locations.append(Location(url, metadata or {}, status, key))
+        place = Location(opened(image_id, url), metadata or {}, status, key)
+        by_id[image_id].locations.append(place)
+
+
+def _thd_opener(connection: Connection) -> Opener:
+    return thd_opener(connection) or (lambda image_id, url: url)
 
 
 def thd_look(connection: Connection, ids: Sequence[str]) -> Look:
@@ -96,28 +103,28 @@ def thd_look(connection: Connection, ids: Sequence[str]) -> Look:
     _thd_add_locations(connection, found)
     urls: dict[str, list[str]] = {}
     referring = select(_loc.image_id, _loc.value).where(_loc.image_id.in_(ids), _refers)
+    opened = _thd_opener(connection)
     for image_id, url in connection.execute(referring):
-        urls.setdefault(image_id, []).append(url)
+        urls.setdefault(image_id, []).append(opened(image_id, url))
     return Look(busy, found, statuses, urls)
 
 
 def thd_urls(connection: Connection, ids: Sequence[str]) -> list[str]:
     """List what the locations of some images refer to, be there such images or not."""
-    asked = select(_loc.value).where(_loc.image_id.in_(ids), _refers)
-    return list(connection.execute(asked).scalars())
+    asked = select(_loc.image_id, _loc.value).where(_loc.image_id.in_(ids), _refers)
+    opened = _thd_opener(connection)
+    return [opened(image_id, url) for image_id, url in connection.execute(asked)]
 
 
-def thd_references(
-    connection: Connection, after: int, limit: int | None = None
-) -> list[tuple[int, str]]:
+def thd_references(connection: Connection, after: int, limit: int) -> list[tuple[int, str]]:
     """List what locations refer to: the rows' numbers and URLs.
 
     :param after: the number of the last row before.
     """
-    asked = select(_loc.id, _loc.value).where(_loc.id > after, _refers).order_by(_loc.id)
-    if limit is not None:
-        asked = asked.limit(limit)
-    return [(key, url) for key, url in connection.execute(asked)]
+    columns = _loc.id, _loc.image_id, _loc.value
+    asked = select(*columns).where(_loc.id > after, _refers).order_by(_loc.id).limit(limit)
+    opened = _thd_opener(connection)
+    return [(key, opened(image_id, url)) for key, image_id, url in connection.execute(asked)]
 
 
 def _thd_unchanged(connection: Connection, seen: Image) -> bool:

@@ -28,11 +28,12 @@ REFERENCES: Final = 2000
 
 def holdings_of(tools: Tools) -> dict[str, Any]:
     """Return, by store, what tells of what the stores that are asked for hold; some cannot."""
-    return {
-        store.store_id: store.holdings()
-        for store in tools.stores.all()
-        if tools.settings.wants(store.store_id) and IListable.providedBy(store)
-    }
+    found: dict[str, Any] = {}
+    for store in tools.stores.all():
+        store_id = store.store_id
+        if tools.settings.wants(store_id) and IListable.providedBy(store):
+            found[store_id] = store.holdings()
+    return found
 
 
 class ObjectWalk:
@@ -132,7 +133,7 @@ class Strays:
             after = page[-1][0]
             urls = [url for _, url in page]
             # One that is encrypted with a key that we do not have may refer to anything.
-            unreadable += sum("://" not in url for url in urls)
+            unreadable += sum(":" not in url for url in urls)
             for holdings in self._holdings.values():
                 keys = keys_in(await holdings.keys_of(urls))
                 await tools.state.clear(state.OBJECT, sorted(keys))
