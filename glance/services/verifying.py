@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -62,6 +63,8 @@ def verify(loaded: Loaded, order: Order) -> int:
     :returns: the exit code.
     :raises GlanceError: it could not be done.
     """
+    if loaded.embedded:
+        loaded.thd_make_state_dir()
     thd_check_database(loaded)
     from twisted.internet import reactor
 
@@ -130,7 +133,8 @@ class VerifyingProcess:
     def thd_check(self) -> None:
         """Check what can be wrong before anything is begun.
 
-        :raises ConfigError: a store that is asked for is not configured.
+        :raises ConfigError: a store that is asked for is not configured, or the directory of one
+            is not there.
         :raises StateError: the state's file cannot be used.
         """
         known = [store.store_id for store in self._stores.all()]
@@ -139,6 +143,14 @@ class VerifyingProcess:
                 raise ConfigError(
                     f"--store: there is no store {store_id!r}; there are: {', '.join(known)}."
                 )
+        for store in self._stores.all():
+            for path in getattr(store, "directories", ()):
+                # The store would make it when it starts, and everything would seem to be lost.
+                if not os.path.isdir(path):
+                    raise ConfigError(
+                        f"Store {store.store_id}: the directory {path} is not there, so nothing "
+                        "can be told. Is it mounted? A service makes it when it starts first."
+                    )
         self._state.thd_open()
 
     def run(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from twisted.internet.defer import Deferred, DeferredLock, gatherResults
+from twisted.internet.defer import Deferred, DeferredLock
 
 from glance.db import verification
 from glance.domain.image import Image, Location
@@ -19,6 +19,7 @@ from glance.verify import state
 from glance.verify.records import error_record, record
 from glance.verify.settings import Tools
 from glance.verify.state import Step
+from glance.verify.together import together
 
 #: Images read from the catalogue at a time.
 PAGE: Final = 500
@@ -50,15 +51,16 @@ class Frontier:
         """Note that an image is done."""
         self._open[image_id] = True
 
-    def passed(self) -> str | None:
-        """Return the last image up to which all are done, if it moved, and forget them."""
-        last = None
-        for image_id, done in list(self._open.items()):
+    def passed(self) -> list[str]:
+        """Return, and forget, the images up to which all are done."""
+        passed = []
+        for image_id, done in self._open.items():
             if not done:
                 break
-            last = image_id
+            passed.append(image_id)
+        for image_id in passed:
             del self._open[image_id]
-        return last
+        return passed
 
 
 class CatalogueWalk:
@@ -81,13 +83,7 @@ class CatalogueWalk:
         self._last = str(tools.state.meta.get("cursor", ""))
         self._frontier = Frontier(await tools.state.done())
         self._saved = tools.reactor.seconds()
-        workers = [Deferred.fromCoroutine(self._work()) for _ in range(tools.settings.parallel)]
-        try:
-            await gatherResults(workers, consumeErrors=True)
-        except BaseException:
-            for worker in workers:
-                worker.cancel()
-            raise
+        await together(self._work() for _ in range(tools.settings.parallel))
         await self._save()
 
     async def _work(self) -> None:
@@ -152,10 +148,10 @@ class CatalogueWalk:
 
     async def _save_now(self) -> None:
         step, self._step = self._step, Step()
-        passed = self._frontier.passed()
-        if passed is not None:
-            step.passed = passed
-            step.meta["cursor"] = passed
+        step.passed = self._frontier.passed()
+        if step.passed:
+            step.meta["cursor"] = step.passed[-1]
+            step.done = sorted(set(step.done) - set(step.passed))
         self._saved = self._tools.reactor.seconds()
         await self._tools.state.save(step)
 
@@ -173,16 +169,14 @@ class Suspects:
         if not total:
             return
         tools.progress.stage("Looking again at images", total)
-        after = 0
+        after = ""
         while page := await tools.state.suspects(state.IMAGE, after, tools.settings.parallel):
-            after = page[-1][0]
-            looks = [Deferred.fromCoroutine(self._settle(subject)) for _, subject, _ in page]
-            steps: list[Step] = await gatherResults(looks, consumeErrors=True)
-            together = Step(settled=[number for number, _, _ in page])
-            for step in steps:
-                together.findings += step.findings
-                together.errors += step.errors
-            await tools.state.save(together)
+            after = page[-1][1]
+            settled = Step(settled=[number for number, _, _ in page])
+            for step in await together(self._settle(subject) for _, subject, _ in page):
+                settled.findings += step.findings
+                settled.errors += step.errors
+            await tools.state.save(settled)
             tools.progress.step(len(page))
 
     async def _settle(self, image_id: str) -> Step:

@@ -114,9 +114,9 @@ class Strays:
         await self._refer()
         total = await tools.state.count(state.OBJECT)
         tools.progress.stage("Looking again at data without an image", total)
-        after = 0
+        after = ""
         while page := await tools.state.suspects(state.OBJECT, after, PAGE):
-            after = page[-1][0]
+            after = page[-1][1]
             step = await self._settle([data for _, _, data in page])
             step.settled = [number for number, _, _ in page]
             await tools.state.save(step)

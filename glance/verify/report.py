@@ -174,21 +174,25 @@ def _place(data: dict[str, Any]) -> str:
 
 def _about(data: dict[str, Any]) -> str:
     facts = []
+    found = data["found"]
     for name, value in data["expected"].items():
-        facts.append(
-            f"{name} {value}" + (f", not {data['found'].get(name)}" if data["found"] else "")
-        )
+        other = f"{_short(name, found[name])} instead of " if name in found else ""
+        facts.append(f"{name} {other}{_short(name, value)}")
     facts += [
-        f"{name} {_moment(value) if name == 'modified' else value}"
-        for name, value in data["found"].items()
+        f"{name} {_short(name, value)}"
+        for name, value in found.items()
         if name not in data["expected"]
     ]
     detail = f" ({'; '.join(facts)})" if facts else ""
     return f"{_place(data)}: {_WORDS[data['kind']]}{detail}"
 
 
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _short(name: str, value: Any) -> str:
+    if name == "modified":
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    text = str(value)
+    # The JSON has all of a hash; here it only is to be told from another.
+    return f"{text[:12]}..." if name in ("os_hash_value", "checksum") else text
 
 
 def _repair(repair: dict[str, Any]) -> str:

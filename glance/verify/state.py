@@ -79,7 +79,7 @@ class Step:
     :param findings: what they turned out to be.
     :param errors: what could not be told.
     :param done: images that are done, beyond the place up to which all are.
-    :param passed: the place up to which all images are done, if it moved.
+    :param passed: images that this place has now passed.
     """
 
     meta: dict[str, Any] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Step:
     findings: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
-    passed: str | None = None
+    passed: list[str] = field(default_factory=list)
 
 
 class State:
@@ -160,8 +160,11 @@ class State:
         step.meta["counters"] = dict(self.counters)
         await self._database.runInteraction(_thd_save, step)
 
-    def suspects(self, side: str, after: int, limit: int) -> Deferred[list[tuple[int, str, Any]]]:
-        """List suspects: number, subject and data."""
+    def suspects(self, side: str, after: str, limit: int) -> Deferred[list[tuple[int, str, Any]]]:
+        """List suspects in the order of their subjects: number, subject and data.
+
+        :param after: the subject of the last one before.
+        """
         return self._database.runReading(_thd_suspects, side, after, limit)
 
     def count(self, side: str) -> Deferred[int]:
@@ -230,19 +233,22 @@ def _thd_save(connection: Connection, step: Step) -> None:
             delete(_suspects).where(_suspects.c.id == bindparam("of_id")),
             [{"of_id": number} for number in step.settled],
         )
-    if step.passed is not None:
-        connection.execute(delete(_done).where(_done.c.image_id <= step.passed))
+    if step.passed:
+        connection.execute(
+            delete(_done).where(_done.c.image_id == bindparam("of_id")),
+            [{"of_id": image_id} for image_id in step.passed],
+        )
     if step.done:
         rows = [{"image_id": image_id} for image_id in step.done]
         connection.execute(insert_or(_done).on_conflict_do_nothing(), rows)
 
 
 def _thd_suspects(
-    connection: Connection, side: str, after: int, limit: int
+    connection: Connection, side: str, after: str, limit: int
 ) -> list[tuple[int, str, Any]]:
     s = _suspects.c
-    asked = select(s.id, s.subject, s.data).where(s.side == side, s.id > after)
-    return [tuple(row) for row in connection.execute(asked.order_by(s.id).limit(limit))]
+    asked = select(s.id, s.subject, s.data).where(s.side == side, s.subject > after)
+    return [tuple(row) for row in connection.execute(asked.order_by(s.subject).limit(limit))]
 
 
 def _thd_count(connection: Connection, side: str) -> int:
