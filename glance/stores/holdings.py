@@ -212,8 +212,9 @@ def _thd_held(directory: str, name: str) -> Held | None:
 
 
 def _mark(state: os.stat_result) -> str:
-    # With time and length, because a number is given to the next file when this one is gone.
-    return f"{state.st_dev:x}.{state.st_ino:x}.{state.st_mtime_ns:x}.{state.st_size:x}"
+    # With times and length, because a number is given to the next file when this one is gone.
+    facts = state.st_dev, state.st_ino, state.st_mtime_ns, state.st_ctime_ns, state.st_size
+    return ".".join(f"{fact:x}" for fact in facts)
 
 
 def _thd_worded(function: Callable[..., T], *args: object) -> T:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import (
     Column,
@@ -31,7 +33,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.sqlite import insert as insert_or
-from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred
 
 from glance.db.columns import Json
@@ -126,27 +127,24 @@ class State:
             raise StateError(f"--state: another verification uses {self.path} just now.") from None
         except OSError as e:
             raise StateError(f"--state: {self.path} cannot be used: {e.strerror}.") from None
+        if os.path.getsize(self.path) and not _thd_is_ours(self.path):
+            raise StateError(
+                f"--state: {self.path} is a file of something else, and is left alone; name "
+                "another."
+            )
 
     async def load(self) -> None:
         """Read what the file says.
 
-        :raises StateError: it is none of a verification's, or one of another release's.
+        :raises StateError: it is one of another release's.
         """
         self._database.start()
-        try:
-            self.meta = await self._database.runInteraction(_thd_load)
-        except DBAPIError:
-            raise self._strange() from None
+        self.meta = await self._database.runInteraction(_thd_load)
         if self.meta.get("format", FORMAT) != FORMAT:
             raise StateError(
                 f"--state: {self.path} is of another release; finish with that, or remove the file."
             )
         self.counters = Counter(self.meta.get("counters") or {})
-
-    def _strange(self) -> StateError:
-        return StateError(
-            f"--state: {self.path} is a file of something else, and is left alone; name another."
-        )
 
     async def begin(self, meta: Mapping[str, Any]) -> None:
         """Forget everything, and begin anew."""
@@ -200,11 +198,20 @@ class State:
             self._temporary.cleanup()
 
 
+def _thd_is_ours(path: str) -> bool:
+    """Look into a file, as SQLite without changing anything of it."""
+    try:
+        connection = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)
+        try:
+            rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            return {name for (name,) in rows} == {*_metadata.tables}
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return False
+
+
 def _thd_load(connection: Connection) -> dict[str, Any]:
-    tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")
-    names = set(tables.scalars())
-    if names and _meta.name not in names:
-        raise StateError("--state: the file is a database of something else; name another file.")
     _metadata.create_all(connection)
     return {row.name: row.value for row in connection.execute(select(_meta))}
 
