@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
@@ -156,6 +159,7 @@ class VerifyingProcess:
     def run(self) -> int:
         """Run the reactor until all is done or a signal comes; return the exit code."""
         reactor = self._reactor
+        reactor.callWhenRunning(_stop_by_signal, reactor)
         reactor.callWhenRunning(self._start)
         reactor.addSystemEventTrigger(
             "before", "shutdown", lambda: Deferred.fromCoroutine(self._stop())
@@ -182,8 +186,8 @@ class VerifyingProcess:
     def _ended(self, outcome: Any) -> None:
         self._outcome = outcome
         self._work = None
-        if self._reactor.running:
-            self._reactor.stop()
+        # It is stopping already where a signal has ended the work.
+        _stop(self._reactor)
 
     async def _run(self) -> int:
         self._hashing.start()
@@ -221,6 +225,17 @@ class VerifyingProcess:
 
     def _close(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._state.close())
+
+
+def _stop(reactor: Any) -> None:
+    with contextlib.suppress(ReactorNotRunning):
+        reactor.stop()
+
+
+def _stop_by_signal(reactor: Any) -> None:
+    """Let signals end the program in order, however often they come."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: reactor.callFromThread(_stop, reactor))
 
 
 def _go_on(result: Any, seconds: float) -> None:

@@ -139,7 +139,7 @@ class Scenario(VerifyCase):
         }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(drawn, max_size=4), strays, st.booleans())
 def test_whatever_is_wrong_is_found_and_nothing_else(images, strays, hashes):
     scenario = Scenario("runTest")
