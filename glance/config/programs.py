@@ -65,6 +65,15 @@ class Program:
         return [found[name] for name in self.cli]
 
 
+def only(options: Options, *names: str) -> Options:
+    """Return some of a subject's options, for a program that needs no others of it."""
+    return {
+        group: [opt for opt in opts if opt.dest in names]
+        for group, opts in options.items()
+        if any(opt.dest in names for opt in opts)
+    }
+
+
 PROGRAMS: dict[str, Program] = {
     program.name: program
     for program in (
@@ -111,9 +120,15 @@ PROGRAMS: dict[str, Program] = {
         ),
         Program(
             name="glance-manage",
-            summary="Manage the catalogue's database.",
+            summary="Manage the catalogue's database, and verify that the stores go with it.",
             files=("glance-api", "glance-manage"),
-            options=(general.OPTIONS, database.OPTIONS),
+            options=(
+                general.OPTIONS,
+                database.OPTIONS,
+                store.OPTIONS,
+                importing.OPTIONS,
+                only(api.OPTIONS, "hashing_algorithm"),
+            ),
             cli=general.CLI,
             embedded=True,
         ),

@@ -27,7 +27,8 @@ from glance.stores.errors import (
     StoreTimeout,
     WriteDisabled,
 )
-from glance.stores.interfaces import IStore
+from glance.stores.holdings import FileHoldings
+from glance.stores.interfaces import IListable, IStore
 from glance.stores.partfile import PartFile, thd_sweep
 from glance.stores.reader import FileReader, thd_delete_file, thd_open_file, thd_size_of
 from glance.stores.threads import Pool, Threads
@@ -37,7 +38,7 @@ T = TypeVar("T")
 _log = Logger()
 
 
-@implementer(IStore)
+@implementer(IStore, IListable)
 class FileStore:
     """A store of files.
 
@@ -248,6 +249,10 @@ class FileStore:
     def url_for(self, image_id: str) -> list[str]:
         """List where a file for this image could stand."""
         return [datadirs.url_of(d.path, image_id) for d in self._dirs]
+
+    def holdings(self) -> FileHoldings:
+        """Return what tells of the files in the directories."""
+        return FileHoldings(self._threads, self.directories)
 
     def sweep(self) -> Deferred[int]:
         """Remove the temporary files of dead writers."""

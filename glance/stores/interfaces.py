@@ -8,7 +8,7 @@ functions named ``thd_…``. Third parties add a driver by giving an ``IStoreFac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,33 @@ class StoredData:
     url: str
     size: int
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: What a thing in a store is: data of a name of its own, what a dead writer left unfinished,
+#: something that the driver did not put there.
+OBJECT = "object"
+LEFTOVER = "leftover"
+FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Something that a store holds, as it was when it was looked at.
+
+    :param key: what it is called in the store, unique there; fit to be shown to the operator.
+    :param name: the last part of it, which is the image's id where the service wrote it.
+    :param kind: :data:`OBJECT`, :data:`LEFTOVER` or :data:`FOREIGN`.
+    :param size: bytes.
+    :param modified: when it was last written, seconds since the epoch.
+    :param mark: differs when something else has got the name since.
+    """
+
+    key: str
+    name: str
+    kind: str
+    size: int
+    modified: float
+    mark: str
 
 
 class IStoreWriter(Interface):
@@ -179,6 +206,53 @@ class IStore(Interface):
 
     def owns(url: str) -> bool:
         """Tell whether a URL lies inside this store."""
+
+
+class IListable(Interface):
+    """A store that can tell what it holds. Optional: a driver that can says so by providing it."""
+
+    def holdings() -> Any:
+        """Return the store's ``IHoldings``."""
+
+
+class IHoldings(Interface):
+    """What a store holds, and what may be done with that which no image refers to."""
+
+    def page(after: str, limit: int) -> Deferred[list[Held]]:
+        """List what comes next, in an order that stays the same.
+
+        What live writers are at work on is left out. What comes and goes meanwhile may or may not
+        be listed, everything else is, once.
+
+        :param after: key of the last one before; empty to begin.
+        :param limit: how many to return at most; none are returned at the end and only there.
+        :raises StoreError: the store cannot be listed.
+        """
+
+    def look(key: str) -> Deferred[Held | None]:
+        """Look at one thing again; ``None`` if it is not there, or a live writer has it."""
+
+    def keys_of(urls: Sequence[str]) -> Deferred[list[list[str]]]:
+        """Return, for each URL, the keys of what it may mean here: none where it leads elsewhere.
+
+        A URL that means something in this store in any way, links and quoting included, has a key.
+        """
+
+    def set_aside(held: Held) -> Deferred[str]:
+        """Take an object out of the store without destroying it, and return where it is now.
+
+        :raises DataNotFound: it is not there any more, or something else is.
+        :raises DeleteForbidden: the store's permissions refuse it.
+        """
+
+    def put_back(held: Held, place: str) -> Deferred[bool]:
+        """Put an object back that was set aside; return whether its name was still free."""
+
+    def drop_leftover(held: Held) -> Deferred[bool]:
+        """Remove what a dead writer left; return whether it was so and is gone.
+
+        :raises DeleteForbidden: the store's permissions refuse it.
+        """
 
 
 class IStoreFactory(Interface):

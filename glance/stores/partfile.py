@@ -292,7 +292,7 @@ def thd_sweep(directory: str) -> int:
     for name in leftovers:
         path = os.path.join(directory, name)
         try:
-            gone += _thd_remove_if_dead(path, name)
+            gone += thd_remove_if_dead(path, name)
         except FileNotFoundError:
             continue
         except OSError as e:
@@ -300,7 +300,17 @@ def thd_sweep(directory: str) -> int:
     return gone
 
 
-def _thd_remove_if_dead(path: str, name: str) -> bool:
+def is_partial(name: str) -> bool:
+    """Tell whether a name is that of an unfinished file."""
+    return _LEFTOVER.fullmatch(name) is not None
+
+
+def thd_remove_if_dead(path: str, name: str, *, only_look: bool = False) -> bool:
+    """Remove a temporary file if its writer is gone; return whether that was so.
+
+    :param only_look: leave it where it is.
+    :raises OSError: it is gone already, or the permissions do not allow it.
+    """
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         state = os.fstat(fd)
@@ -314,6 +324,8 @@ def _thd_remove_if_dead(path: str, name: str) -> bool:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        if only_look:
+            return True
         # A writer that has created the file and waits for the lock that is ours now will see that
         # its file has lost its name, and begin anew.
         os.unlink(path)

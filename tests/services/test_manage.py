@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from glance.cmd import manage
+from glance.cmd import manage, manage_schema
 from glance.db import schema
 from glance.db.engine import make_engine
 from glance.db.own_tables import OWN, own_indexes
@@ -70,7 +70,7 @@ def run_sqlite(bare: Run, sqlite_url: str, tmp_path: Path) -> Run:
 
 
 def test_sync(run: Run) -> None:
-    assert run("db", "check").code == manage.NEEDS_EXPAND
+    assert run("db", "check").code == manage_schema.NEEDS_EXPAND
     done = run("db", "sync")
     assert (done.code, done.out) == (0, ["Database is synced successfully."])
     assert done.err
@@ -112,7 +112,7 @@ def test_step_by_step(run: Run, database_url: str) -> None:
         )
     engine.dispose()
     check = run("db", "check")
-    assert check.code == manage.NEEDS_EXPAND
+    assert check.code == manage_schema.NEEDS_EXPAND
     if engine.dialect.name == "postgresql":
         assert check.out[-1].endswith("glance-manage db sync")
         for action in ("expand", "migrate", "contract"):
@@ -131,14 +131,14 @@ def test_step_by_step(run: Run, database_url: str) -> None:
         "Upgraded database to: 2024_1_expand01, current revision(s): 2024_1_expand01"
     ]
     assert run("db", "expand").out == ["Database expansion is up to date. No expansion needed."]
-    assert run("db", "check").code == manage.NEEDS_MIGRATE
+    assert run("db", "check").code == manage_schema.NEEDS_MIGRATE
     refused = run("db", "contract")
     assert refused.code == 1
     assert refused.err[-1].endswith("glance-manage db migrate")
 
     assert run("db", "migrate").out == ["Migrated 1 rows"]
     assert run("db", "migrate").out == ["Database migration is up to date. No migration needed."]
-    assert run("db", "check").code == manage.NEEDS_CONTRACT
+    assert run("db", "check").code == manage_schema.NEEDS_CONTRACT
     assert run("db", "contract").out == [
         f"Upgraded database to: {HEAD}, current revision(s): {HEAD}"
     ]
@@ -155,12 +155,12 @@ def test_adopting_a_database_of_other_software_in_steps(run: Run, database_url: 
         for index in own_indexes(engine.dialect.name):
             index.drop(connection)
     engine.dispose()
-    assert run("db", "check").code == manage.NEEDS_EXPAND
+    assert run("db", "check").code == manage_schema.NEEDS_EXPAND
     # Our own revisions can be rolled in everywhere.
     assert run("db", "expand").out == [
         "Upgraded database to: 1_0_expand03, current revision(s): 1_0_expand03"
     ]
-    assert run("db", "check").code == manage.NEEDS_CONTRACT
+    assert run("db", "check").code == manage_schema.NEEDS_CONTRACT
     assert run("db", "migrate").code == 0
     assert run("db", "contract").out == [
         "Upgraded database to: 1_0_contract03, current revision(s): 1_0_contract03"
@@ -265,7 +265,7 @@ def test_choices(bare: Run) -> None:
     assert bare() == (2, listing, [])
     actions = bare("db")
     assert actions.code == 2
-    assert {f"\t{name}" for name in manage.ACTIONS} <= set(actions.out)
+    assert {f"\t{name}" for name in manage.CATEGORIES["db"].actions} <= set(actions.out)
     for wrong in (("nonsense",), ("db", "nonsense"), ("db_nonsense",)):
         assert bare(*wrong).code == 2
     assert bare("--version").code == 0
