@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from glance.cmd import manage_schema
+from glance.cmd import manage_purge, manage_schema
 from glance.cmd.common import run
 from glance.cmd.manage_action import Action, Category
 from glance.config import Loaded, load
@@ -18,7 +18,7 @@ from glance.config import Loaded, load
 USAGE = 2
 
 CATEGORIES = {
-    "db": Category("Work on the database.", manage_schema.ACTIONS),
+    "db": Category("Work on the database.", {**manage_schema.ACTIONS, **manage_purge.ACTIONS}),
 }
 
 #: Options that call for a log; without any, what there is to say goes to the terminal.

@@ -36,7 +36,7 @@ def thd_connected(engine: Engine) -> Iterator[Connection]:
     :raises Unavailable: it cannot be reached.
     :raises SchemaError: it refused a statement.
     """
-    with _thd_connect(engine) as connection:
+    with thd_connect(engine) as connection:
         try:
             yield connection
         except DBAPIError as error:
@@ -45,7 +45,11 @@ def thd_connected(engine: Engine) -> Iterator[Connection]:
             ) from error
 
 
-def _thd_connect(engine: Engine) -> Connection:
+def thd_connect(engine: Engine) -> Connection:
+    """Connect in autocommit mode.
+
+    :raises Unavailable: the database cannot be reached.
+    """
     for attempt in range(_CONNECT_ATTEMPTS):
         try:
             return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
