@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -37,13 +38,14 @@ class Service(Protocol):
 class Ours:
     """Our own service, configured by the file that the other left behind.
 
+    :param configuration: the file.
     :param settings: options of ``[DEFAULT]`` that differ from that.
     """
 
-    def __init__(self, original: Original, **settings: object) -> None:
+    def __init__(self, configuration: Path, **settings: object) -> None:
         self._identity = IdentityServer()
         self._settings = {"bind_host": "127.0.0.1", "workers": 0, **settings}
-        self._arguments = ("--config-file", str(original.configuration))
+        self._arguments = ("--config-file", str(configuration))
 
     def __enter__(self) -> Ours:
         self._identity.up()
@@ -184,14 +186,14 @@ def seen(service: Service) -> dict[str, Any]:
             page = answer.get("next")
         hidden = ask(service, 200, who, "GET", "/v2/images?os_hidden=true").json["images"]
         accepted = ask(service, 200, who, "GET", "/v2/images?member_status=all&visibility=shared")
+        shared = accepted.json["images"]
+        # What bob sees of others' is of two kinds only.
+        opened = [*listed, *hidden] if who != "bob" else shared
         found[who] = {
             "list": listed,
             "hidden": hidden,
-            "shared": accepted.json["images"],
-            "images": {
-                listed_image["id"]: _one(service, who, listed_image["id"])
-                for listed_image in (*listed, *hidden)
-            },
+            "shared": shared,
+            "images": {one["id"]: _one(service, who, one["id"]) for one in opened},
         }
     return _in_order(found)
 
