@@ -54,7 +54,12 @@ class Ours:
             options=self._identity.options(),
             arguments=self._arguments,
         )
-        self.server.start()
+        try:
+            self.server.start()
+        except BaseException:
+            self.server.close()
+            self._identity.down()
+            raise
         self._tokens = {
             name: self._identity.token(*roles, project=name, user=name)
             for name, roles in CALLERS.items()
