@@ -122,8 +122,7 @@ def purge(loaded: Loaded, thd_purger: Purger, cutoff: datetime, max_rows: int | 
         with Transactions.thd_on(engine) as transactions:
             done: dict[str, int] = {}
             try:
-                for table, rows in reported(thd_purger(transactions, cutoff, max_rows)):
-                    done[table] = done.get(table, 0) + rows
+                count(thd_purger(transactions, cutoff, max_rows), done)
             except KeyboardInterrupt:
                 say("Interrupted; what was purged so far stays purged.")
                 summarise(done, cutoff)
@@ -145,20 +144,22 @@ def purge(loaded: Loaded, thd_purger: Purger, cutoff: datetime, max_rows: int | 
     return 0
 
 
-def reported(
-    steps: Iterator[tuple[str, int]], clock: Callable[[], float] = time.monotonic
-) -> Iterator[tuple[str, int]]:
-    """Tell of progress now and then while something goes on.
+def count(
+    steps: Iterator[tuple[str, int]],
+    done: dict[str, int],
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Let a purge go on to its end, counting rows by table and telling of progress now and then.
 
+    :param done: receives the numbers, which are right whenever this is interrupted.
     :param clock: returns the time in seconds.
     """
-    last, totals = clock(), dict[str, int]()
+    last = clock()
     for table, rows in steps:
-        totals[table] = totals.get(table, 0) + rows
+        done[table] = done.get(table, 0) + rows
         if clock() - last >= PROGRESS_INTERVAL:
             last = clock()
-            say(f"{table}: {counted(totals[table], 'row')} so far")
-        yield table, rows
+            say(f"{table}: {counted(done[table], 'row')} so far")
 
 
 def summarise(done: dict[str, int], cutoff: datetime) -> None:
