@@ -48,6 +48,7 @@ setup(
         "console_scripts": [
             "glance-api = glance.cmd.api:main",
             "glance-manage = glance.cmd.manage:main",
+            "glance-scrubber = glance.cmd.scrubber:main",
         ],
         # For the tools of oslo.policy, such as oslopolicy-sample-generator.
         "oslo.policy.policies": ["glance = glance.identity.rules:list_rules"],

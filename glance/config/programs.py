@@ -23,8 +23,10 @@ from glance.config.options import (
     importing,
     limits,
     policy,
+    scrub,
     server,
     store,
+    transfers,
 )
 
 Options = Mapping[str, Sequence[cfg.Opt]]
@@ -77,6 +79,7 @@ PROGRAMS: dict[str, Program] = {
                 server.OPTIONS,
                 http.OPTIONS,
                 api.OPTIONS,
+                transfers.OPTIONS,
                 identity.OPTIONS,
                 limits.OPTIONS,
                 policy.OPTIONS,
@@ -87,6 +90,22 @@ PROGRAMS: dict[str, Program] = {
                 importing.OPTIONS,
             ),
             cli=general.CLI + server.CLI,
+            embedded=True,
+        ),
+        Program(
+            name="glance-scrubber",
+            summary="Delete the data of images that were deleted while delayed_delete was on, or "
+            "restore such an image.",
+            files=("glance", "glance-scrubber"),
+            options=(
+                general.OPTIONS,
+                scrub.OPTIONS,
+                transfers.OPTIONS,
+                database.OPTIONS,
+                store.OPTIONS,
+                importing.OPTIONS,
+            ),
+            cli=general.CLI + scrub.CLI,
             embedded=True,
         ),
         Program(

@@ -102,6 +102,17 @@ class BaseUrl(types.String):
         return text
 
 
+class EncryptionKey(types.String):
+    """A key for AES, as text."""
+
+    def __call__(self, value: Any) -> str:
+        """Refuse a length that AES does not take; the key is never repeated."""
+        text = str(value)
+        if text and len(text.encode()) not in (16, 24, 32):
+            raise ValueError("the key has a wrong length")
+        return text
+
+
 class FileMode(types.Integer):
     """A file mode, written in octal digits as ``chmod`` takes it; kept as those digits."""
 
@@ -140,6 +151,7 @@ _SPECIAL: dict[type, str] = {
     Facility: "a syslog facility, such as LOG_USER, LOG_DAEMON or LOG_LOCAL0",
     HashAlgorithm: "the name of a hash algorithm of fixed length, such as sha256 or sha512",
     BaseUrl: "a URL such as https://images.example.org, without a question mark",
+    EncryptionKey: "a text of 16, 24 or 32 bytes",
     Quota: "a number of bytes, with or without a unit of B, KB, MB, GB or TB",
     FileMode: "a file mode in octal digits, such as 640; 0 for none",
 }

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool, StaticPool
 
+from glance.db.sealed_locations import seal_with
 from glance.domain.errors import ConfigError
 
 #: How long a SQLite writer waits for another process's, in seconds, unless told otherwise.
@@ -121,17 +122,19 @@ def make_engine(
     return engine
 
 
-def make_configured_engine(options: Any) -> Engine:
+def make_configured_engine(options: Any, key: str | None = None) -> Engine:
     """Make the engine of the configuration.
 
     :param options: the group ``[database]``.
+    :param key: ``[DEFAULT] metadata_encryption_key``; whoever reads or writes locations needs it.
     :raises ConfigError: as :func:`make_engine` does.
     """
-    return make_engine(
+    engine = make_engine(
         options.connection,
         sqlite_synchronous=options.sqlite_synchronous,
         mysql_sql_mode=options.mysql_sql_mode,
     )
+    return seal_with(engine, key)
 
 
 def _set_up_sqlite(engine: Engine, synchronous: bool) -> None:

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from glance.db.columns import Json
 from glance.db.hints import unindexed
 from glance.db.prepared import Prepared, among
+from glance.db.sealed_locations import Opener, thd_opener
 from glance.db.tables import image_locations, image_properties, image_tags
 from glance.domain.image import Image, Location
 
@@ -76,6 +77,7 @@ def _parts_of(count: int) -> Prepared:
 
 def thd_fill(connection: Connection, found: list[Image]) -> None:
     """Read properties, tags and locations of images, of a thousand in one statement."""
+    opened = thd_opener(connection)
     for start in range(0, len(found), _LENGTHS[-1]):
         part = found[start : start + _LENGTHS[-1]]
         length = _LENGTHS[bisect_left(_LENGTHS, len(part))]
@@ -83,14 +85,17 @@ def thd_fill(connection: Connection, found: list[Image]) -> None:
         ids = [image.id for image in part] + [part[-1].id] * (length - len(part))
         names = {f"i{n}": image_id for n, image_id in enumerate(ids)}
         rows = _parts_of(length).thd_rows(connection, names)
-        add_parts({image.id: image for image in part}, rows)
+        add_parts({image.id: image for image in part}, rows, opened)
 
 
-def add_parts(by_id: dict[str, Image], rows: Iterable[tuple[Any, ...]]) -> None:
+def add_parts(
+    by_id: dict[str, Image], rows: Iterable[tuple[Any, ...]], opened: Opener | None = None
+) -> None:
     """Give images what belongs to them.
 
     :param by_id: the images.
     :param rows: an image's id and what :func:`parts_of` selects.
+    :param opened: opens locations that are sealed.
     """
     locations: list[tuple[int, str, Location]] = []
     for image_id, kind, a, b, c, d in rows:
@@ -100,6 +105,7 @@ def add_parts(by_id: dict[str, Image], rows: Iterable[tuple[Any, ...]]) -> None:
             by_id[image_id].tags.append(a)
         elif kind == _IS_LOCATION:
             metadata = c and _read_json(c, None)
-            locations.append((d, image_id, Location(b, metadata or {}, a, d)))
+            url = b if opened is None else opened(image_id, b)
+            locations.append((d, image_id, Location(url, metadata or {}, a, d)))
     for _, image_id, location in sorted(locations, key=lambda entry: entry[0]):
         by_id[image_id].locations.append(location)

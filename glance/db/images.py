@@ -37,6 +37,7 @@ from glance.db import tombstones
 from glance.db.columns import utcnow
 from glance.db.image_parts import IMAGE, IS_IMAGE, add_parts, parts_of
 from glance.db.prepared import Prepared, among
+from glance.db.sealed_locations import thd_opener, thd_seal
 from glance.db.tables import (
     image_locations,
     image_members,
@@ -132,7 +133,8 @@ def thd_get(connection: Connection, image_id: str, viewer: Viewer, *, lock: bool
     for row in rows:
         if row[len(FIELDS)] == IS_IMAGE:
             image = Image(*row[: len(FIELDS)])
-            add_parts({image.id: image}, [(image.id, *row[len(FIELDS) :]) for row in rows])
+            parts = [(image.id, *row[len(FIELDS) :]) for row in rows]
+            add_parts({image.id: image}, parts, thd_opener(connection))
             return image
     raise no_such_image(image_id)
 
@@ -295,8 +297,9 @@ def thd_add_location(connection: Connection, image_id: str, location: Location) 
     now = utcnow()
     connection.execute(
         insert(image_locations),
-        {"image_id": image_id, "value": location.url, "meta_data": dict(location.metadata),
-         "status": ACTIVE, "created_at": now, "updated_at": now},
+        {"image_id": image_id, "value": thd_seal(connection, location.url),
+         "meta_data": dict(location.metadata), "status": ACTIVE, "created_at": now,
+         "updated_at": now},
     )  # fmt: skip
 
 

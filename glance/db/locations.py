@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, false, select, true, update
 
 from glance.db.columns import utcnow
+from glance.db.sealed_locations import thd_opener
 from glance.db.tables import image_locations
 from glance.domain.image import ACTIVE, DELETED, PENDING_DELETE, Location
 
@@ -64,4 +65,10 @@ def thd_leaving(connection: Connection, image_id: str) -> list[Location]:
         .where(_loc.image_id == image_id, _loc.deleted == true(), _loc.status == PENDING_DELETE)
         .order_by(_loc.id)
     )
-    return [Location(url, metadata or {}, PENDING_DELETE, key) for key, url, metadata in rows]
+    opened = thd_opener(connection)
+    return [
+        Location(
+            url if opened is None else opened(image_id, url), metadata or {}, PENDING_DELETE, key
+        )
+        for key, url, metadata in rows
+    ]

@@ -66,6 +66,11 @@ class Location:
         return self.metadata.get("store") or self.metadata.get("backend")
 
 
+def is_readable(url: str) -> bool:
+    """Tell whether a location is a URL, and not something sealed that nobody could open."""
+    return ":" in url
+
+
 @dataclass(slots=True)
 class Image:
     """One image as the catalogue knows it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from glance.domain.image import DEACTIVATED, Image
+from glance.domain.image import DEACTIVATED, Image, is_readable
 from glance.domain.protection import Guard
 
 #: Custom properties that stay inside: addresses of this service's own workers.
@@ -69,8 +69,10 @@ def render_image(
     locations = image.locations if is_admin or image.status != DEACTIVATED else []
     if show_multiple_locations:
         body["locations"] = [{"url": loc.url, "metadata": loc.metadata} for loc in locations]
-    if show_direct_url and locations:
-        body["direct_url"] = locations[0].url
+    if show_direct_url:
+        direct = next((loc.url for loc in locations if is_readable(loc.url)), None)
+        if direct is not None:
+            body["direct_url"] = direct
     body["tags"] = sorted(image.tags)
     body["self"] = link
     body["file"] = link + "/file"

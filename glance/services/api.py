@@ -280,7 +280,7 @@ def _go_on(result: Any, seconds: float) -> None:
 def make_database(conf: Any, reactor: Any) -> Database:
     """Make the catalogue's database of the group ``[database]``."""
     options = conf.database
-    engine = make_configured_engine(options)
+    engine = make_configured_engine(options, conf.metadata_encryption_key)
     return Database(engine, reactor, threads=options.max_pool_size or 5, retry=Retry())
 
 

@@ -11,9 +11,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from glance.config.options.store import backend_options
-from glance.domain.image import Location
+from glance.domain.image import Location, is_readable
 from glance.stores import drivers, options
-from glance.stores.errors import BadStoreConfiguration, StoreError, UnknownStore
+from glance.stores.errors import (
+    BadLocation,
+    BadStoreConfiguration,
+    StoreError,
+    UnknownStore,
+)
 
 RESERVED_PREFIX = "os_glance_"
 
@@ -203,7 +208,13 @@ class Stores:
         :param store_id: from the location's metadata, ``store`` or in older rows ``backend``. Where
             it is missing or not configured any more, the store that the URL lies inside is taken.
         :raises UnknownStore: none does. The message does not repeat the URL.
+        :raises BadLocation: it is no URL: what the catalogue keeps could not be decrypted.
         """
+        if not is_readable(url):
+            raise BadLocation(
+                "The catalogue's record of where the data is cannot be read; is [DEFAULT] "
+                "metadata_encryption_key the one that it was written with?"
+            )
         if store_id is not None and store_id in self._stores:
             return self._stores[store_id]
         for store in self._stores.values():
@@ -233,7 +244,7 @@ class Stores:
     def _rank(self, location: Location, preferred: Sequence[str]) -> tuple[int, float]:
         try:
             store = self.for_url(location.url, location.store_id)
-        except UnknownStore:
+        except (UnknownStore, BadLocation):
             return len(preferred), inf
         before = preferred.index(store.store_id) if store.store_id in preferred else len(preferred)
         return before, -store.weight

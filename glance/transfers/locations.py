@@ -19,7 +19,13 @@ from glance.db.txdbapi import Database
 from glance.domain.errors import Conflict, Forbidden, Invalid, InvalidStatus, NotFound
 from glance.domain.image import ACTIVE, Image, Location
 from glance.domain.viewer import Viewer
-from glance.stores.errors import DataNotFound, DeleteNotSupported, StoreError, UnknownStore
+from glance.stores.errors import (
+    BadLocation,
+    DataNotFound,
+    DeleteNotSupported,
+    StoreError,
+    UnknownStore,
+)
 from glance.stores.registry import Stores
 from glance.transfers.heartbeat import Finisher, Heartbeat
 from glance.transfers.worker import WorkerIdentity
@@ -164,7 +170,7 @@ class LocationKeeper:
     def _is_in(self, location: Location, store_id: str) -> bool:
         try:
             store = self._stores.for_url(location.url, location.store_id)
-        except UnknownStore:
+        except (UnknownStore, BadLocation):
             return location.store_id == store_id
         return bool(store.store_id == store_id)
 

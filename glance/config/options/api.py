@@ -113,25 +113,6 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
             help="Methods by which images may be imported. Clients are told of those among them "
             "that this service has.",
         ),
-        cfg.BoolOpt(
-            "delayed_delete",
-            default=False,
-            help="Leave the data of a deleted image to the scrubber; until then it can be "
-            "restored.",
-        ),
-        cfg.IntOpt(
-            "transfer_heartbeat_interval",
-            default=10,
-            min=1,
-            help="Seconds between the signs of life that a running upload leaves in the catalogue.",
-        ),
-        cfg.IntOpt(
-            "transfer_stale_time",
-            default=60,
-            min=1,
-            help="Seconds without a sign of life after which work on an image counts as dead and "
-            "is undone or finished by others. Must be longer than transfer_heartbeat_interval.",
-        ),
     ],
     "task": [
         cfg.IntOpt(

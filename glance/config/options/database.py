@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from glance.config.valuetypes import EncryptionKey
+
 
 def _old(*names: str) -> list[cfg.DeprecatedOpt]:
     """Turn ``group/name`` texts into declarations of former names."""
@@ -14,6 +16,16 @@ def _old(*names: str) -> list[cfg.DeprecatedOpt]:
 CLI = ()
 
 OPTIONS: dict[str, list[cfg.Opt]] = {
+    "DEFAULT": [
+        cfg.Opt(
+            "metadata_encryption_key",
+            type=EncryptionKey(),
+            secret=True,
+            help="Key with which the locations of image data are encrypted in the database (AES). "
+            "Every program that works with locations needs the same. Locations from before there "
+            "was a key stay readable; those written with another key are lost.",
+        ),
+    ],
     "database": [
         cfg.StrOpt(
             "connection",
@@ -129,5 +141,5 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
             default="",
             help="Parameters put behind the connection URL: name1=value1&name2=value2.",
         ),
-    ]
+    ],
 }

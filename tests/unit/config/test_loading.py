@@ -427,3 +427,16 @@ class TestStores:
         assert loaded.conf.ours.filesystem_store_datadir == "/y"
         with pytest.raises(ConfigError, match=r"\[ours\]port .*line 2"):
             loaded.add_section("ours", [cfg.PortOpt("port")])
+
+
+@pytest.mark.parametrize("program", ["glance-api", "glance-scrubber", "glance-manage"])
+def test_key_of_a_wrong_length_is_refused_unseen(program: str, write: WriteFile) -> None:
+    path = write("[DEFAULT]\nmetadata_encryption_key = tooshort\n")
+    with pytest.raises(ConfigError) as raised:
+        load(program, ["--config-file", path])
+    assert "metadata_encryption_key" in str(raised.value)
+    assert "16, 24 or 32" in str(raised.value)
+    assert path in str(raised.value)
+    assert "tooshort" not in str(raised.value)
+    path = write("[DEFAULT]\nmetadata_encryption_key = 0123456789abcdef\n")
+    assert load(program, ["--config-file", path]).conf.metadata_encryption_key == "0123456789abcdef"

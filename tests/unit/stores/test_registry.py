@@ -159,10 +159,22 @@ class MultiStoreTests(RegistryCase):
         for store_id in (None, "gone"):
             found = stores.for_url(f"file://{self.root}/fast/x", store_id)
             self.assertEqual(found.store_id, "fast")
-            for url in ("file:///secret/x", "rbd://secret", "secret", ""):
+            for url in ("file:///secret/x", "rbd://secret"):
                 with self.assertRaises(UnknownStore) as caught:
                     stores.for_url(url, store_id)
                 self.assertNotIn("secret", str(caught.exception))
+
+    def test_location_that_could_not_be_decrypted(self):
+        stores = self.stores()
+        for store_id in (None, "gone", "fast"):
+            for text in ("c2VjcmV0", ""):
+                with self.assertRaises(BadLocation) as caught:
+                    stores.for_url(text, store_id)
+                self.assertIn("metadata_encryption_key", str(caught.exception))
+                self.assertNotIn("c2VjcmV0", str(caught.exception))
+        good = Location(f"file://{self.root}/fast/x", {"store": "fast"})
+        sealed = Location("c2VjcmV0", {"store": "fast"})
+        self.assertEqual(stores.by_preference([sealed, good]), [good, sealed])
 
 
 class SingleStoreTests(RegistryCase):
