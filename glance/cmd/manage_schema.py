@@ -91,7 +91,7 @@ def thd_version_control(engine: Engine, revision: str | None) -> int:
     from glance.db import schema
     from glance.db.revisions import CATALOGUE_CHAIN
 
-    recorded = schema.thd_version_control(engine, revision or CATALOGUE_CHAIN.linear[0])
+    recorded = schema.thd_version_control(engine, revision or CATALOGUE_CHAIN.linear[0], say)
     print(f"Placed database under migration control at revision: {recorded}")
     return 0
 

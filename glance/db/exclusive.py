@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from glance.db.breakage import classify
 from glance.db.engine import address, reason
 from glance.domain.errors import GlanceError, Unavailable
 
@@ -23,6 +24,17 @@ _CONNECT_ATTEMPTS = 100
 _CONNECT_PAUSE = 0.05
 #: Any number does that other software is unlikely to have chosen too.
 _POSTGRESQL_LOCK = 0x7478676C616E6365
+#: How long one attempt to write to a SQLite file takes, in milliseconds.
+_SQLITE_TRY = 1000
+_WAITING = "Another process is at work on the database; waiting for it."
+_TOO_LONG = "Another process has been changing the schema for too long; try again."
+
+#: Called with lines of progress.
+Say = Callable[[str], None]
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
 
 
 class SchemaError(GlanceError):
@@ -36,7 +48,7 @@ def thd_connected(engine: Engine) -> Iterator[Connection]:
     :raises Unavailable: it cannot be reached.
     :raises SchemaError: it refused a statement.
     """
-    with _thd_connect(engine) as connection:
+    with thd_connect(engine) as connection:
         try:
             yield connection
         except DBAPIError as error:
@@ -45,7 +57,11 @@ def thd_connected(engine: Engine) -> Iterator[Connection]:
             ) from error
 
 
-def _thd_connect(engine: Engine) -> Connection:
+def thd_connect(engine: Engine) -> Connection:
+    """Connect in autocommit mode.
+
+    :raises Unavailable: the database cannot be reached.
+    """
     for attempt in range(_CONNECT_ATTEMPTS):
         try:
             return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
@@ -61,26 +77,26 @@ def _thd_connect(engine: Engine) -> Connection:
 
 
 @contextmanager
-def thd_exclusively(engine: Engine) -> Iterator[Connection]:
+def thd_exclusively(engine: Engine, say: Say = silent) -> Iterator[Connection]:
     """Connect, and keep every other process that wants this waiting.
 
     On PostgreSQL and SQLite the block is one transaction; MariaDB commits changes of the schema one
     by one.
 
+    :param say: called with a line when another process has to be waited for.
     :raises Unavailable: the database cannot be reached.
     :raises SchemaError: it refused a statement, or another process would not finish.
     """
     held = {"sqlite": _thd_sqlite, "postgresql": _thd_postgresql}.get(
         engine.dialect.name, _thd_mysql
     )
-    with thd_connected(engine) as connection, held(connection):
+    with thd_connected(engine) as connection, held(connection, say):
         yield connection
 
 
 @contextmanager
-def _thd_transaction(connection: Connection, *begin: str) -> Iterator[None]:
-    for statement in begin:
-        connection.exec_driver_sql(statement)
+def _thd_transaction(connection: Connection) -> Iterator[None]:
+    """Commit what is done in the block, or roll it back; the transaction is open already."""
     try:
         yield
         connection.commit()
@@ -90,13 +106,14 @@ def _thd_transaction(connection: Connection, *begin: str) -> Iterator[None]:
 
 
 @contextmanager
-def _thd_sqlite(connection: Connection) -> Iterator[None]:
+def _thd_sqlite(connection: Connection, say: Say) -> Iterator[None]:
     # Making a table anew drops the old one, which other tables refer to; inside a transaction the
     # switch has no effect.
     enforced = connection.exec_driver_sql("PRAGMA foreign_keys").scalar()
     connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
     try:
-        with _thd_transaction(connection, "BEGIN IMMEDIATE"):
+        _thd_begin_on_sqlite(connection, say)
+        with _thd_transaction(connection):
             # What was broken before is not for us to refuse.
             before = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
             yield
@@ -111,21 +128,53 @@ def _thd_sqlite(connection: Connection) -> Iterator[None]:
         connection.exec_driver_sql(f"PRAGMA foreign_keys = {int(bool(enforced))}")
 
 
+def _thd_begin_on_sqlite(connection: Connection, say: Say) -> None:
+    """Wait until nobody else writes to the file: the next moment, or the end of an upgrade."""
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {_SQLITE_TRY}")
+    deadline = time.monotonic() + PATIENCE
+    told = False
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return
+        except DBAPIError as error:
+            if classify(error) != "conflict":
+                raise
+            if time.monotonic() >= deadline:
+                raise SchemaError(_TOO_LONG) from error
+        if not told:
+            told = True
+            say(_WAITING)
+
+
 @contextmanager
-def _thd_postgresql(connection: Connection) -> Iterator[None]:
-    lock = f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})"
-    with _thd_transaction(connection, "BEGIN", lock):
+def _thd_postgresql(connection: Connection, say: Say) -> Iterator[None]:
+    connection.exec_driver_sql("BEGIN")
+    with _thd_transaction(connection):
+        locked = f"SELECT pg_try_advisory_xact_lock({_POSTGRESQL_LOCK})"
+        if not connection.exec_driver_sql(locked).scalar():
+            say(_WAITING)
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE}s'")
+            try:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})")
+            except DBAPIError as error:
+                if classify(error) != "conflict":
+                    raise
+                raise SchemaError(_TOO_LONG) from error
+            connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
         yield
 
 
 @contextmanager
-def _thd_mysql(connection: Connection) -> Iterator[None]:
+def _thd_mysql(connection: Connection, say: Say) -> Iterator[None]:
     # Names of locks are the whole server's and at most 64 characters long.
     database = str(connection.engine.url.database)
     name = "txglance-" + hashlib.sha256(database.encode()).hexdigest()[:32]
-    got = connection.execute(text("SELECT GET_LOCK(:n, :t)"), {"n": name, "t": PATIENCE}).scalar()
-    if got != 1:
-        raise SchemaError("Another process has been changing the schema for too long; try again.")
+    lock = text("SELECT GET_LOCK(:n, :t)")
+    if connection.execute(lock, {"n": name, "t": 0}).scalar() != 1:
+        say(_WAITING)
+        if connection.execute(lock, {"n": name, "t": PATIENCE}).scalar() != 1:
+            raise SchemaError(_TOO_LONG)
     try:
         yield
     finally:

@@ -7,11 +7,9 @@ only then is alembic loaded. Whatever is called, calling it again does no harm.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sqlalchemy import Connection, Engine, delete, insert
 
-from glance.db.exclusive import SchemaError, thd_connected, thd_exclusively
+from glance.db.exclusive import Say, SchemaError, silent, thd_connected, thd_exclusively
 from glance.db.own_tables import OWN, own_indexes
 from glance.db.revisions import CATALOGUE_CHAIN, CHAINS, OWN_CHAIN, Chain
 from glance.db.schema_status import (
@@ -37,13 +35,7 @@ __all__ = [
     "thd_version_control",
 ]
 
-Say = Callable[[str], None]
-
 _RESUME = "The schema's creation broke off; first run: glance-manage db sync"
-
-
-def _silent(line: str) -> None:
-    """Say nothing."""
 
 
 def thd_status(engine: Engine) -> SchemaStatus:
@@ -63,7 +55,7 @@ def thd_version(engine: Engine) -> tuple[str, ...]:
     return thd_status(engine).catalogue
 
 
-def thd_sync(engine: Engine, say: Say = _silent) -> bool:
+def thd_sync(engine: Engine, say: Say = silent) -> bool:
     """Make the schema this release's, with all that needs; do nothing when it is.
 
     :param say: called with lines of progress.
@@ -73,7 +65,7 @@ def thd_sync(engine: Engine, say: Say = _silent) -> bool:
     """
     if thd_status(engine).up_to_date:
         return False
-    with thd_exclusively(engine) as connection:
+    with thd_exclusively(engine, say) as connection:
         # Another process may have been faster.
         status = _thd_known(connection)
         if status.up_to_date:
@@ -87,7 +79,7 @@ def thd_sync(engine: Engine, say: Say = _silent) -> bool:
     return True
 
 
-def thd_expand(engine: Engine, say: Say = _silent) -> SchemaStatus:
+def thd_expand(engine: Engine, say: Say = silent) -> SchemaStatus:
     """Add what is missing, while services of the previous release may run.
 
     :param say: called with lines of progress.
@@ -95,7 +87,7 @@ def thd_expand(engine: Engine, say: Say = _silent) -> SchemaStatus:
     :raises SchemaError: the schema is not one that can be brought up to date.
     :raises Unavailable: the database cannot be reached.
     """
-    with thd_exclusively(engine) as connection:
+    with thd_exclusively(engine, say) as connection:
         status = _thd_known(connection)
         if status.state is State.INCOMPLETE:
             _thd_create(connection, say, resumed=True)
@@ -104,7 +96,7 @@ def thd_expand(engine: Engine, say: Say = _silent) -> SchemaStatus:
         return thd_read_status(connection)
 
 
-def thd_migrate(engine: Engine, say: Say = _silent) -> int:
+def thd_migrate(engine: Engine, say: Say = silent) -> int:
     """Change the rows that wait for it.
 
     :param say: called with lines of progress.
@@ -112,12 +104,12 @@ def thd_migrate(engine: Engine, say: Say = _silent) -> int:
     :raises SchemaError: the schema is not expanded yet.
     :raises Unavailable: the database cannot be reached.
     """
-    with thd_exclusively(engine) as connection:
+    with thd_exclusively(engine, say) as connection:
         _check_expanded(_thd_known(connection))
         return _thd_migrate(connection, say)
 
 
-def thd_contract(engine: Engine, say: Say = _silent) -> SchemaStatus:
+def thd_contract(engine: Engine, say: Say = silent) -> SchemaStatus:
     """Remove what is no longer needed, once no service of the previous release runs.
 
     :param say: called with lines of progress.
@@ -125,7 +117,7 @@ def thd_contract(engine: Engine, say: Say = _silent) -> SchemaStatus:
     :raises SchemaError: the schema is not expanded or its rows are not migrated yet.
     :raises Unavailable: the database cannot be reached.
     """
-    with thd_exclusively(engine) as connection:
+    with thd_exclusively(engine, say) as connection:
         status = _thd_known(connection)
         _check_expanded(status)
         if status.needs_migrate:
@@ -135,22 +127,25 @@ def thd_contract(engine: Engine, say: Say = _silent) -> SchemaStatus:
         return thd_read_status(connection)
 
 
-def thd_upgrade(engine: Engine, revision: str = "heads", say: Say = _silent) -> SchemaStatus:
+def thd_upgrade(engine: Engine, revision: str = "heads", say: Say = silent) -> SchemaStatus:
     """Lead the catalogue to one of its revisions, with the data migrations on the way.
 
     :param revision: a revision of the catalogue, or ``heads`` for what :func:`thd_sync` does.
     :param say: called with lines of progress.
     :returns: the status afterwards.
-    :raises SchemaError: there is no such revision, or the schema cannot be brought up to date.
+    :raises SchemaError: there is no such revision, the schema is beyond it, or cannot be brought up
+        to date.
     :raises Unavailable: the database cannot be reached.
     """
     revision = _catalogue_revision(revision)
     if revision == CATALOGUE_CHAIN.head:
         thd_sync(engine, say)
         return thd_status(engine)
-    with thd_exclusively(engine) as connection:
-        if _thd_known(connection).state is State.INCOMPLETE:
+    with thd_exclusively(engine, say) as connection:
+        status = _thd_known(connection)
+        if status.state is State.INCOMPLETE:
             raise SchemaError(_RESUME)
+        _check_forwards(status, revision)
         if revision in CATALOGUE_CHAIN.contract:
             step = CATALOGUE_CHAIN.contract.index(revision)
             _thd_revise(connection, CATALOGUE_CHAIN, CATALOGUE_CHAIN.expand[step], say)
@@ -159,16 +154,19 @@ def thd_upgrade(engine: Engine, revision: str = "heads", say: Say = _silent) -> 
         return thd_read_status(connection)
 
 
-def thd_version_control(engine: Engine, revision: str = CATALOGUE_CHAIN.linear[0]) -> str:
+def thd_version_control(
+    engine: Engine, revision: str = CATALOGUE_CHAIN.linear[0], say: Say = silent
+) -> str:
     """Record the revision of a catalogue whose tables are there already.
 
     :param revision: what the tables correspond to.
+    :param say: called with lines of progress.
     :returns: the revision recorded.
     :raises SchemaError: there is no such revision, or one is recorded already.
     :raises Unavailable: the database cannot be reached.
     """
     revision = _catalogue_revision(revision)
-    with thd_exclusively(engine) as connection:
+    with thd_exclusively(engine, say) as connection:
         status = thd_read_status(connection)
         if status.state is State.INCOMPLETE:
             raise SchemaError(_RESUME)
@@ -187,6 +185,16 @@ def _catalogue_revision(revision: str) -> str:
             f"There is no revision {revision!r}; the newest is {CATALOGUE_CHAIN.head}."
         )
     return revision
+
+
+def _check_forwards(status: SchemaStatus, revision: str) -> None:
+    recorded = status.catalogue
+    if revision in CATALOGUE_CHAIN.applied(recorded) and revision not in recorded:
+        raise SchemaError(
+            f"The database is at revision {', '.join(recorded)}, which comes after {revision}. A "
+            "downgrade is not possible; to go back, restore a copy of the database from before the "
+            "upgrade."
+        )
 
 
 def _check_expanded(status: SchemaStatus) -> None:

@@ -66,21 +66,20 @@ def render_image(
     body["id"] = image.id
     body["created_at"] = created and created.isoformat(timespec="seconds") + "Z"
     body["updated_at"] = updated and updated.isoformat(timespec="seconds") + "Z"
-    if show_multiple_locations or show_direct_url:
-        locations = image.locations if is_admin or image.status != DEACTIVATED else []
-        if show_multiple_locations:
-            body["locations"] = [{"url": loc.url, "metadata": loc.metadata} for loc in locations]
-        if show_direct_url:
-            direct = next((loc.url for loc in locations if is_readable(loc.url)), None)
-            if direct is not None:
-                body["direct_url"] = direct
+    locations = image.locations if is_admin or image.status != DEACTIVATED else []
+    if show_multiple_locations:
+        body["locations"] = [{"url": loc.url, "metadata": loc.metadata} for loc in locations]
+    if show_direct_url:
+        direct = next((loc.url for loc in locations if is_readable(loc.url)), None)
+        if direct is not None:
+            body["direct_url"] = direct
     body["tags"] = sorted(image.tags)
     body["self"] = link
     body["file"] = link + "/file"
     body["schema"] = "/v2/schemas/image"
-    if stores_enabled and image.locations:
+    if stores_enabled and locations:
         body["stores"] = ",".join(
-            [loc.metadata["store"] for loc in image.locations if "store" in loc.metadata]
+            [loc.metadata["store"] for loc in locations if "store" in loc.metadata]
         )
     return body
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -16,19 +13,9 @@ from glance.db import schema
 from glance.db.engine import make_engine
 from glance.db.own_tables import OWN, own_indexes
 from glance.services import logs
+from tests.services.managing import Run, configured, runner
 
 HEAD = "2024_1_contract01"
-
-
-class Outcome(NamedTuple):
-    """How a run ended."""
-
-    code: int
-    out: list[str]
-    err: list[str]
-
-
-Run = Callable[..., Outcome]
 
 
 @pytest.fixture
@@ -36,25 +23,7 @@ def bare(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Run:
     """Runs the program, which finds no configuration file."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-    def call(*words: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["glance-manage", *words])
-        with pytest.raises(SystemExit) as caught:
-            manage.main()
-        captured = capsys.readouterr()
-        code = caught.value.code
-        assert isinstance(code, int)
-        return Outcome(code, captured.out.splitlines(), captured.err.splitlines())
-
-    return call
-
-
-def configured(run: Run, path: Path, url: str) -> Run:
-    """Make runs use a configuration file that names a database."""
-    path.write_text(f"[database]\nconnection = {url}\n")
-    return lambda *words: run("--config-file", str(path), *words)
+    return runner(monkeypatch, capsys, tmp_path)
 
 
 @pytest.fixture

@@ -107,10 +107,15 @@ def test_a_deactivated_image_hides_where_its_data_is(
 ) -> None:
     image = an_image(status=status, locations=[Location("file:///secret", {"store": "fast"})])
     body = render_image(
-        image, show_direct_url=True, show_multiple_locations=True, is_admin=is_admin
+        image,
+        show_direct_url=True,
+        show_multiple_locations=True,
+        stores_enabled=True,
+        is_admin=is_admin,
     )
     assert bool(body["locations"]) is shown
     assert ("direct_url" in body) is shown
+    assert ("stores" in body) is shown
 
 
 @pytest.mark.parametrize("name", [*sorted(HIDDEN_PROPERTIES), "stores", "locations", "direct_url"])
