@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from glance.config import Loaded
 from glance.services.listening import Wanted
-from glance.services.prepared import Prepared
-from glance.stores.registry import Stores
+
+if TYPE_CHECKING:
+    # They load libraries that leave traces in the home directory; what is wrong with the
+    # configuration is told before that.
+    from glance.services.prepared import Prepared
+    from glance.stores.registry import Stores
 
 
 @dataclass(frozen=True, slots=True)

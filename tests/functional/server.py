@@ -37,6 +37,14 @@ _TROUBLE = re.compile(r"Traceback|Unhandled| CRITICAL ")
 _LOUD = re.compile(r"^.* (?:ERROR|CRITICAL) .*$", re.MULTILINE)
 
 
+def _children(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(child) for child in children.split()]
+
+
 @functools.cache
 def _compiled() -> Path:
     """Return a directory for compiled modules, one for this process's services."""
@@ -199,10 +207,33 @@ class Server:
             return self.state / "images"
         return Path(f"/proc/{self.pid}/root{self.state}/images")
 
+    def templates(self) -> list[int]:
+        """Return the process numbers of what worker processes are made from."""
+        return _children(self.pid)
+
     def workers(self) -> list[int]:
         """Return the process numbers of the worker processes."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        return [pid for template in self.templates() for pid in _children(template)]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def reload(self, patience: float = PATIENCE) -> None:
+        """Have the configuration read anew, and wait until that is done or given up."""
+        done = re.compile(r"finish\(es\) its requests|as it is now\n|Reload given up")
+        before = len(done.findall(self.log_text()))
+        self.signal(signal.SIGHUP)
+        eventually(lambda: len(done.findall(self.log_text())) > before, "the reload", patience)
+
+    def wait(self) -> int:
+        """Wait for the end of a process that was told to; return its exit code."""
+        return self._wait(signal.SIGTERM)
+
+    def break_off(self) -> int:
+        """End the process without waiting for clients; return its exit code."""
+        return self._end(signal.SIGINT)
 
     def stop(self) -> int:
         """End the process as an operator does; return its exit code."""
@@ -240,7 +271,7 @@ class Server:
         """Stop, if that has not been done, and remove every trace."""
         try:
             if self._process is not None:
-                self.stop()
+                self.break_off()
         finally:
             shutil.rmtree(self.home, ignore_errors=True)
 

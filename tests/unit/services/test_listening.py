@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from glance.domain.errors import ConfigError
-from glance.services.listening import bind, choose_host, url_of
+from glance.services.listening import Wanted, bind, choose_host, url_of
 
 
 class Options(SimpleNamespace):
@@ -41,7 +41,7 @@ class TestHost:
 
 class TestBind:
     def test_url(self):
-        with bind("127.0.0.1", 0, 1, 600) as listener:
+        with bind(Wanted("127.0.0.1", 0, 1, 600)) as listener:
             port = listener.getsockname()[1]
             assert url_of(listener) == f"http://127.0.0.1:{port}"
             assert url_of(listener, "https") == f"https://127.0.0.1:{port}"
@@ -51,5 +51,5 @@ class TestBind:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             with pytest.raises(ConfigError) as caught:
-                bind("127.0.0.1", port, 1, 600, prefix)
+                bind(Wanted("127.0.0.1", port, 1, 600, prefix))
         assert f"{prefix}bind_host, {prefix}bind_port" in str(caught.value)
