@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from bench import fill, options, run
+from bench import fill, options, reload, run
 from bench.fill import FillError
 from bench.identity import IdentityError
 from bench.wire import WireError
@@ -13,6 +13,8 @@ def main(argv: Sequence[str]) -> int:
     """Do what the command line says; return the exit status."""
     if argv[:1] == ["fill"]:
         return fill.main(argv[1:])
+    if argv[:1] == ["reload"]:
+        return reload.main(argv[1:])
     args = options.parse(argv)
     try:
         return run.run(args)

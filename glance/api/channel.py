@@ -283,7 +283,7 @@ class StreamingChannel(HTTPChannel):
     def _is_last(self) -> bool:
         """Tell whether the request being answered is the last one, as none waits behind it."""
         self._last_answers += 1
-        waits = bool(self._dataBuffer or self._buffer) or _waits(_socket_of(self))
+        waits = any(self._dataBuffer) or bool(self._buffer) or _waits(_socket_of(self))
         return not waits or self._last_answers > MOST_ANSWERS
 
     def unused(self) -> bool:

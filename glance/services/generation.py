@@ -210,12 +210,13 @@ class Generation:
             slot.call = None
         if self._template is not None:
             self._template.tell(message)
-        elif not self.ended.called:
+        else:
             self._end()
 
-    def _end(self) -> None:
-        self._fail("it was told to end")
-        self.ended.callback(None)
+    def _end(self, reason: str = "it was told to end") -> None:
+        if not self.ended.called:
+            self.ended.callback(None)
+        self._fail(reason)
 
     def _fail(self, reason: str) -> None:
         if not self.ready.called:
@@ -315,8 +316,7 @@ class Generation:
             self._end()
         elif self._trial and not self.ready.called:
             self._finishing = True
-            self._fail(what)
-            self.ended.callback(None)
+            self._end(what)
         else:
             pause = self._back_off.pause(lived)
             self._call = self._reactor.callLater(pause, self.start)

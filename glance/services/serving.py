@@ -84,6 +84,8 @@ class Serving(Service):
         self._log.info("Reloading the configuration")
         self._notifier.reloading("reloading the configuration")
         plan = await self._run(self._thd_replan)
+        if self._stopping:
+            return
         self.check(plan)
         opened = self._listeners.open(plan.wanted)
         try:
