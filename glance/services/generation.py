@@ -22,8 +22,10 @@ from glance.services import messages
 from glance.services.messages import Decoder, Message
 from glance.services.template import COMMANDS_FD, LISTENERS_FD, REPORTS_FD
 
-#: A process that lives shorter than this, in seconds, died young.
-YOUNG = 5.0
+#: Seconds: a worker that never accepted requests or lived shorter died young; so did a template,
+#: which takes longer to start.
+YOUNG = 1.0
+YOUNG_TEMPLATE = 5.0
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 30.0
 
@@ -41,12 +43,12 @@ class BackOff:
     def __init__(self) -> None:
         self._young_deaths = 0
 
-    def pause(self, lived: float) -> float:
-        """Return the pause, in seconds, after something that lived for so long.
+    def pause(self, young: bool) -> float:
+        """Return the pause, in seconds, after a death.
 
-        The first time there is none: most accidents do not happen again.
+        After the first one of somebody young there is none: most accidents do not happen again.
         """
-        if lived >= YOUNG:
+        if not young:
             self._young_deaths = 0
             return 0.0
         self._young_deaths += 1
@@ -168,7 +170,7 @@ class Generation:
             )
         except Exception as error:
             # Mostly a want of memory or processes, which passes.
-            self._template_lost(f"could not be started: {error}", 0.0)
+            self._template_lost(f"could not be started: {error}", True)
             return
         self._template = template
 
@@ -277,7 +279,7 @@ class Generation:
         if self._trial and early and not self.ready.called:
             self._fail(f"worker {slot.number} {what} before it accepted requests")
             return
-        pause = slot.back_off.pause(self._reactor.seconds() - slot.born)
+        pause = slot.back_off.pause(early or self._reactor.seconds() - slot.born < YOUNG)
         slot.call = self._reactor.callLater(pause, self._start_worker, slot)
         self._log.error(
             "Worker {number}, process {pid}, generation {generation}: {what}; starting another "
@@ -303,10 +305,10 @@ class Generation:
         if template is not self._template:
             return
         self._template = None
-        lived = self._reactor.seconds() - template.born
-        self._template_lost(self._refusal or f"its template ended: {reason.value}", lived)
+        young = self._reactor.seconds() - template.born < YOUNG_TEMPLATE
+        self._template_lost(self._refusal or f"its template ended: {reason.value}", young)
 
-    def _template_lost(self, what: str, lived: float) -> None:
+    def _template_lost(self, what: str, young: bool) -> None:
         for slot in self._slots:
             slot.ready = False
             if slot.call is not None:
@@ -318,7 +320,7 @@ class Generation:
             self._finishing = True
             self._end(what)
         else:
-            pause = self._back_off.pause(lived)
+            pause = self._back_off.pause(young)
             self._call = self._reactor.callLater(pause, self.start)
             self._log.error(
                 "Generation {generation}: {what}; starting it anew, by the configuration files as "

@@ -106,8 +106,8 @@ def bind(wanted: Wanted, ours: Iterable[socket.socket] = ()) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         set_keep_alive(listener, wanted.keep_idle)
-        _bind(listener, address, [old for old in ours if old.getsockname()[1] == port])
-        listener.listen(wanted.backlog)
+        in_the_way = [old for old in ours if old.getsockname()[1] == port]
+        _listen(listener, address, wanted.backlog, in_the_way)
     except OSError as error:
         listener.close()
         raise ConfigError(
@@ -118,21 +118,27 @@ def bind(wanted: Wanted, ours: Iterable[socket.socket] = ()) -> socket.socket:
     return listener
 
 
-def _bind(listener: socket.socket, address: Any, in_the_way: list[socket.socket]) -> None:
+def _listen(
+    listener: socket.socket, address: Any, backlog: int, in_the_way: list[socket.socket]
+) -> None:
     try:
         listener.bind(address)
     except OSError as error:
         if error.errno != errno.EADDRINUSE or not in_the_way:
             raise
-        # 127.0.0.1 and 0.0.0.0 with the same port, for instance: for a moment both may listen.
-        both = [listener, *in_the_way]
+    else:
+        listener.listen(backlog)
+        return
+    # 127.0.0.1 and 0.0.0.0 with the same port, for instance: for a moment both may listen.
+    both = [listener, *in_the_way]
+    for one in both:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind(address)
+        listener.listen(backlog)
+    finally:
         for one in both:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            listener.bind(address)
-        finally:
-            for one in both:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
 
 
 def set_keep_alive(listener: socket.socket, keep_idle: int) -> None:

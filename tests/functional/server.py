@@ -86,6 +86,10 @@ class Server:
     :param arguments: more of the command line.
     :param room: bytes of a small file system of its own that it keeps things in.
     :param own_group: make it the leader of a group of processes, as a shell does.
+    :param environ: more variables.
+    :param launcher: a command that runs another, put before the program's.
+    :param descriptors: files that it inherits.
+    :param port_options: the port on the command line.
     """
 
     def __init__(
@@ -99,6 +103,10 @@ class Server:
         arguments: tuple[str, ...] = (),
         room: int | None = None,
         own_group: bool = False,
+        environ: Mapping[str, str] | None = None,
+        launcher: tuple[str, ...] = (),
+        descriptors: tuple[int, ...] = (),
+        port_options: tuple[str, ...] = ("--bind-port", "0"),
     ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="glance-test-"))
         self.state = self.home / "state"
@@ -112,6 +120,9 @@ class Server:
         self._arguments = arguments
         self._room = room
         self._own_group = own_group
+        self._launcher = launcher
+        self._descriptors = descriptors
+        self._port_options = port_options
         # Recovery is to come round while a test waits for it.
         values = {"transfer_heartbeat_interval": 1, "transfer_stale_time": 5, **(settings or {})}
         self._env = {
@@ -125,6 +136,7 @@ class Server:
         self._env |= {"PYTHONPATH": path, "PYTHONPYCACHEPREFIX": str(_compiled())}
         # Every start would compile all of the service anew.
         self._env.pop("PYTHONDONTWRITEBYTECODE", None)
+        self._env |= environ or {}
         self.configure({"DEFAULT": values, **(options or {})})
         self._process: subprocess.Popen[str] | None = None
 
@@ -151,7 +163,8 @@ class Server:
     def start(self) -> None:
         """Start the program and wait until it says where it listens."""
         command = [sys.executable, "-m", "glance.cmd.api", "--state-dir", str(self.state)]
-        command += ["--bind-port", "0", "--verbose", *self._arguments]
+        command += [*self._port_options, "--verbose", *self._arguments]
+        command = [*self._launcher, *command]
         if self._room is not None:
             # In a name space of mounts of its own: whatever happens, nothing stays mounted.
             self.state.mkdir()
@@ -170,6 +183,7 @@ class Server:
                 cwd=self.home,
                 text=True,
                 process_group=0 if self._own_group else None,
+                pass_fds=self._descriptors,
             )
         self._said = ""
         scheme, port = self._await(_SERVES).groups()

@@ -11,6 +11,7 @@ from glance.services.generation import (
     BURIAL_TIME,
     LONGEST_PAUSE,
     YOUNG,
+    YOUNG_TEMPLATE,
     BackOff,
     Generation,
     GenerationFailed,
@@ -108,6 +109,16 @@ class TestDeaths(GenerationCase):
             assert self.template.wanted() == [number]
             self.template.make(number)
 
+    def test_one_that_never_accepts_is_young_however_long_it_takes(self) -> None:
+        self.start(1)
+        self.template.load()
+        for pause in ("0.0", "0.2", "0.4"):
+            self.template.make(0, ready=False)
+            self.reactor.advance(YOUNG * 10)
+            self.template.lose(0)
+            assert f"another in {pause} s" in self.lines[-1]
+            self.reactor.advance(float(pause))
+
     def test_one_that_cannot_be_made(self) -> None:
         self.start(1)
         self.template.load()
@@ -121,7 +132,7 @@ class TestDeaths(GenerationCase):
     def test_template_that_dies(self) -> None:
         generation = self.start(2)
         self.template.serve()
-        self.reactor.advance(YOUNG + 1)
+        self.reactor.advance(YOUNG_TEMPLATE)
         self.template.end(1)
         assert "its template ended" in self.lines[-1]
         assert not generation.alive(100)
@@ -258,9 +269,9 @@ class TestEnd(GenerationCase):
 
 def test_pauses() -> None:
     back_off = BackOff()
-    pauses = [back_off.pause(0.1) for _ in range(1200)]
+    pauses = [back_off.pause(True) for _ in range(1200)]
     assert pauses[:4] == [0.0, 0.2, 0.4, 0.8]
     assert pauses == sorted(pauses)
     assert pauses[-1] == LONGEST_PAUSE
-    assert back_off.pause(YOUNG) == 0.0
-    assert [back_off.pause(0), back_off.pause(0)] == [0.0, 0.2]
+    assert back_off.pause(False) == 0.0
+    assert [back_off.pause(True), back_off.pause(True)] == [0.0, 0.2]
