@@ -22,8 +22,8 @@ LIST = "/v2/images?limit=1"
 
 #: Runs a program with descriptors from 3 on, as the service manager does.
 HAND_OVER = """
-import os, sys
-copies = [os.dup(int(number)) for number in sys.argv[1:3]]
+import fcntl, os, sys
+copies = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 100) for number in sys.argv[1:3]]
 for number, copy in enumerate(copies, 3):
     os.dup2(copy, number)
 os.environ["LISTEN_PID"] = str(os.getpid())
@@ -96,7 +96,6 @@ def test_sockets_that_stay_open(workers: int) -> None:
         socket.create_server(("127.0.0.1", 0)) as internal,
     ):
         numbers = internal.fileno(), main.fileno()
-        hand_over = f'exec 3<&{numbers[0]} 4<&{numbers[1]}; LISTEN_PID=$$ exec "$@"'
         server = Server(
             settings={"internal_bind_port": 1, "workers": workers},
             launcher=(sys.executable, "-c", HAND_OVER, *map(str, numbers)),
