@@ -1,8 +1,8 @@
 """Clients that load a service while it is reloaded or loses workers, and believe nothing.
 
 Each has connections of its own, new ones or kept, and checks every byte that it gets. What fails is
-noted with the connection it failed on. Nothing is tried again. Only where a kept connection turns
-out to be closed before anything is sent on it, a new one is made, as every client does, and counted.
+noted with the connection it failed on, and nothing is tried again. Only where a kept connection
+turns out to be closed before anything is sent on it, a new one is made, as clients do, and counted.
 """
 
 import contextlib

@@ -1,5 +1,6 @@
 """A service of this tree's own, started here and looked after as a service manager does."""
 
+import contextlib
 import os
 import re
 import select
@@ -41,18 +42,25 @@ def _stat(pid: int) -> tuple[str, int] | None:
 
 
 def descriptors(pid: int) -> int:
-    """Return how many descriptors a process has open."""
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    """Return how many descriptors a process has open, those of SQLite's file left out.
+
+    SQLite keeps them for the next connection as long as there is any other (closing one would drop
+    the locks of all), so their number says how many connections there were at a time.
+    """
+    return sum(not target.endswith(".sqlite") for target in _targets(pid))
+
+
+def _targets(pid: int) -> list[str]:
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return found
 
 
 def peers(pid: int) -> set[int]:
     """Return the ports at the other end of a process's TCP connections."""
-    ours = set()
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            ours.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
-        except FileNotFoundError:
-            continue
+    ours = set(_targets(pid))
     found = set()
     for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
         column = line.split()
@@ -64,7 +72,7 @@ def peers(pid: int) -> set[int]:
 class Service:
     """``glance-api`` with a directory of its own.
 
-    :param workers: how many.
+    :param workers: how many; 0 for one process that does it all.
     :param database: URL of its database; without one it makes a SQLite file.
     """
 
@@ -147,11 +155,16 @@ class Service:
         templates = self.generations()
         return [self.pid, *templates, *(pid for t in templates for pid in children(t))]
 
+    @property
+    def processes(self) -> int:
+        """How many there are to be when nothing is going on."""
+        return 1 + (1 + self.workers if self.workers else 0)
+
     def settle(self) -> bool:
         """Wait until one generation is left with all of its workers; tell whether it came to it."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            if len(self.generations()) == 1 and len(self.worker_pids()) == self.workers:
+            if len(self.tree()) == self.processes and len(self.worker_pids()) == self.workers:
                 return True
             time.sleep(0.1)
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -21,19 +22,31 @@ from glance.services.prepared import Prepared
 if TYPE_CHECKING:
     from glance.services.template import Birth
 
+#: Seconds that a worker without a parent may take to end beyond its deadline.
+ORPHANS_TIME = 15
+
 
 class Link:
     """What joins a worker to the template: commands come, reports go.
 
-    :param obey: called with each command; with a ``drain`` when the template is gone.
+    :param orphaned: what the end of the template amounts to.
+    :param obey: called with each command.
+    :ivar lost: whether the template is gone.
     """
 
-    def __init__(self, reactor: Any, link: socket.socket, orphaned: Message, obey: Any) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        link: socket.socket,
+        orphaned: Message,
+        obey: Callable[[Message], None],
+    ) -> None:
         self._reactor = reactor
         self._link = link
         self._orphaned = orphaned
         self._obey = obey
         self._decoder = Decoder()
+        self.lost = False
         link.setblocking(False)
 
     def fileno(self) -> int:
@@ -63,6 +76,7 @@ class Link:
         self._lost()
 
     def _lost(self) -> None:
+        self.lost = True
         self._reactor.removeReader(self)
         self._obey(self._orphaned)
 
@@ -75,13 +89,20 @@ class Link:
 class Worker:
     """The life of a worker: accept, drain, end.
 
+    :param say: reports in one word.
     :param stop: stops the reactor.
     :param drain_time: ``[DEFAULT] graceful_shutdown_timeout``.
     """
 
     _log = Logger()
 
-    def __init__(self, service: Any, say: Any, stop: Any, drain_time: float) -> None:
+    def __init__(
+        self,
+        service: Any,
+        say: Callable[[str], None],
+        stop: Callable[[], None],
+        drain_time: float,
+    ) -> None:
         self._service = service
         self._say = say
         self._stop = stop
@@ -130,6 +151,9 @@ def serve(born: Birth, loaded: Loaded, prepared: Prepared, listeners: list[socke
     drain_time = loaded.conf.graceful_shutdown_timeout
 
     def stop() -> None:
+        if link.lost:
+            # Nobody is there to kill us, should a store hang on the way.
+            signal.alarm(ORPHANS_TIME)
         # We may be on our way out already.
         with suppress(ReactorNotRunning):
             reactor.stop()
