@@ -84,7 +84,7 @@ class Serving(Service):
         self._log.info("Reloading the configuration")
         self._notifier.reloading("reloading the configuration")
         plan = await self._run(self._thd_replan)
-        if self._stopping:
+        if self._is_stopping():
             return
         self.check(plan)
         opened = self._listeners.open(plan.wanted)
@@ -93,7 +93,7 @@ class Serving(Service):
         except BaseException:
             self._listeners.give_up(opened)
             raise
-        if self._stopping:
+        if self._is_stopping():
             return
         queues_left = self._listeners.take_over(opened)
         self._plan = plan
@@ -102,6 +102,9 @@ class Serving(Service):
             self._use(plan)
         except GlanceError as error:
             self._log.error("Reloaded, but for this process's own log: {error}", error=error)
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
 
     def _reloaded(self, result: Any) -> None:
         self._reloading = False
