@@ -3,18 +3,20 @@
 import sys
 from collections.abc import Sequence
 
-from bench import fill, options, run, scrub
+from bench import fill, options, reload, run, scrub
 from bench.fill import FillError
 from bench.identity import IdentityError
 from bench.wire import WireError
 
+#: What has a command line of its own.
+_ALONE = {"fill": fill.main, "reload": reload.main, "scrub": scrub.main}
+
 
 def main(argv: Sequence[str]) -> int:
     """Do what the command line says; return the exit status."""
-    if argv[:1] == ["fill"]:
-        return fill.main(argv[1:])
-    if argv[:1] == ["scrub"]:
-        return scrub.main(argv[1:])
+    for name, alone in _ALONE.items():
+        if argv[:1] == [name]:
+            return alone(argv[1:])
     args = options.parse(argv)
     try:
         return run.run(args)

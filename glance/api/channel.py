@@ -8,6 +8,7 @@ header counts, transfer decoder, buffers and flow control; it follows ``twisted.
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport, ITCPTransport
@@ -19,6 +20,7 @@ from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
 from glance.api.chunked import ChunkedDecoder
+from glance.api.draining import MOST_ANSWERS
 from glance.domain.errors import Invalid
 
 if TYPE_CHECKING:
@@ -66,6 +68,10 @@ class StreamingChannel(HTTPChannel):
     _normal_read_size: int | None = None
     _host: Any = None
     _sending_ended = False
+    made_at = 0.0
+    answered_at: float | None = None
+    #: Answers given while all connections are being ended.
+    _last_answers = 0
 
     def getHost(self) -> Any:
         """Return the local address; the kernel is asked once a connection."""
@@ -254,7 +260,7 @@ class StreamingChannel(HTTPChannel):
         """Write an answer's headers; say so when the connection will not outlive it."""
         if isinstance(headers, Headers) and self.requests:
             request = self.requests[0]
-            if request.body_pending:
+            if request.body_pending or (self.site.connections.ending and self._is_last()):
                 self.persistent = False
                 headers.setRawHeaders(b"Connection", [b"close"])
             if self.site.cors is not None:
@@ -274,8 +280,21 @@ class StreamingChannel(HTTPChannel):
         else:
             self._next_request(request)
 
+    def _is_last(self) -> bool:
+        """Tell whether the request being answered is the last one, as none waits behind it."""
+        self._last_answers += 1
+        waits = any(self._dataBuffer) or bool(self._buffer) or _waits(_socket_of(self))
+        return not waits or self._last_answers > MOST_ANSWERS
+
+    def unused(self) -> bool:
+        """Tell whether no request is under way, not even its first byte."""
+        busy = self.requests or self._buffer or self._lingering or self._handlingRequest
+        transport: Any = self.transport
+        return not (busy or transport.disconnecting or _waits(_socket_of(self)))
+
     def _next_request(self, done: StreamingRequest) -> None:
         self._pipelined = 0
+        self.answered_at = self.site.reactor.seconds()
         self._savedTimeOut = self.site.limits.idle_time
         super().requestDone(done)
         if self._sending_ended:
@@ -322,7 +341,8 @@ class StreamingChannel(HTTPChannel):
 
     def connectionMade(self) -> None:
         """Set the clock, and count."""
-        self.site.connection_made()
+        self.made_at = self.site.reactor.seconds()
+        self.site.connection_made(self)
         super().connectionMade()
 
     def loseConnection(self) -> None:
@@ -343,9 +363,14 @@ class StreamingChannel(HTTPChannel):
         else:
             self.forceAbortClient()
 
+    def abort(self) -> None:
+        """Close the connection, sent or not."""
+        transport: Any = self.transport
+        transport.abortConnection()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the timers along with everything else."""
-        self.site.connection_lost()
+        self.site.connection_lost(self)
         self._stop_lingering()
         if self._untaken is not None:
             self.requests.remove(self._untaken)
@@ -364,3 +389,12 @@ def _unsent(transport: Any) -> int:
     if not hasattr(transport, "dataBuffer"):
         return 0
     return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+
+
+def _waits(transport: Any) -> bool:
+    """Tell whether the kernel holds something that the other side has sent."""
+    try:
+        return bool(transport.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except (OSError, AttributeError):
+        # Nothing; or the connection is broken, or closed on our side.
+        return False

@@ -60,6 +60,7 @@ class HealthcheckResource(Resource):
     :param reactor: keeps time.
     :param run: runs a blocking function in a thread; the files may lie on a slow disk.
     :param readiness: asks the parts of the service.
+    :param leaving: tells whether the service is ending, and nobody serves after it.
     """
 
     isLeaf = True
@@ -71,10 +72,12 @@ class HealthcheckResource(Resource):
         reactor: Any,
         run: Callable[..., Deferred[Any]],
         readiness: Readiness,
+        leaving: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__()
         self._settings = settings
         self._readiness = readiness
+        self._leaving = leaving
         paths = [path for check in settings.checks for path in check.paths]
         self._files: Question[frozenset[str]] = Question(
             reactor,
@@ -163,6 +166,7 @@ class HealthcheckResource(Resource):
     async def _ready(self, request: StreamingRequest) -> Reply:
         looking = self._readiness.look()
         wanted = all(reason == OK for reason in await self._reasons(request))
+        wanted = wanted and not self._leaving()
         report = await looking
         status = report["status"] if wanted else NOT_READY
         told = {**report, "status": status, "rotation": "in" if wanted else "out"}

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any, AnyStr
 
+from twisted.internet.defer import succeed
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import datetimeToString, parse_qs
@@ -27,6 +28,7 @@ from twisted.web.server import Request, Site, version
 
 from glance.api.body import RequestBody
 from glance.api.channel import StreamingChannel
+from glance.api.draining import Connections
 from glance.api.limits import Limits
 from glance.api.settings import Exposure
 from glance.domain import forwarding
@@ -223,6 +225,9 @@ class StreamingRequest(Request):
 
 _SLASH = ord("/")
 
+#: Connections taken at once from the kernel's queue when no more are to come.
+MOST_WAITING = 65536
+
 
 class StreamingSite(Site):
     """The HTTP server behind one port.
@@ -262,6 +267,7 @@ class StreamingSite(Site):
         self.cors = cors
         self.trust_proxies = trust_proxies
         self.buffers = BufferPool()
+        self.connections = Connections(reactor)
         self._log_request = log
         self._open = 0
         self._port: Any = None
@@ -280,6 +286,7 @@ class StreamingSite(Site):
             log=self._log_request,
         )
         site.buffers = self.buffers
+        site.connections = self.connections
         return site
 
     def acceptableProtocols(self) -> list[bytes]:
@@ -310,15 +317,40 @@ class StreamingSite(Site):
 
         port.doRead = take_one
 
-    def connection_made(self) -> None:
+    def stop_serving(self, take_waiting: bool) -> Any:
+        """Take no more connections; return a Deferred of the port's end.
+
+        :param take_waiting: take those first that wait in the kernel's queue, for nobody else will.
+        """
+        port, self._port = self._port, None
+        if port is None:
+            return succeed(None)
+        if take_waiting:
+            self._take_waiting(port)
+        return port.stopListening()
+
+    def _take_waiting(self, port: Any) -> None:
+        most = self.limits.connections
+        for _ in range(MOST_WAITING):
+            if most and self._open >= most:
+                return
+            before = port.sessionno
+            port.numberAccepts = 1
+            port.doRead()
+            if port.sessionno == before:
+                return
+
+    def connection_made(self, connection: StreamingChannel) -> None:
         """Count a connection."""
+        self.connections.add(connection)
         self._open += 1
         if self._port is not None and self._open == self.limits.connections:
             # Those that wait in the kernel's queue can be taken by another process.
             self._port.pauseProducing()
 
-    def connection_lost(self) -> None:
+    def connection_lost(self, connection: StreamingChannel) -> None:
         """Count one less."""
+        self.connections.remove(connection)
         self._open -= 1
         if self._port is not None and self._open == self.limits.connections - 1:
             self._port.resumeProducing()

@@ -6,6 +6,7 @@ import sys
 
 from glance.cmd.common import run
 from glance.config import load
+from glance.services.signals import hold_reload
 
 
 def main() -> None:
@@ -19,6 +20,7 @@ def serve() -> int:
     :returns: the exit code.
     """
     argv = sys.argv[1:]
+    hold_reload()
     loaded = load("glance-api", argv)
     # Only now: --help and --version need none of it.
     from glance.services.console import serve_api

@@ -35,6 +35,7 @@ class ProgramOptions(usage.Options):
     loaded: Loaded
     #: The command line it came from; a worker process is started with the same.
     arguments: list[str]
+    _on_terminal = False
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Load the configuration into ``loaded``; leave the process as the program itself would."""
@@ -47,6 +48,15 @@ class ProgramOptions(usage.Options):
             print(f"ERROR: {error}", file=sys.stderr)
             raise SystemExit(1) from None
         self.postOptions()
+
+    def reload(self) -> Loaded:
+        """Load the configuration anew, as :meth:`parseOptions` did.
+
+        :raises ConfigError: it cannot be used.
+        """
+        loaded = load(self.program, self.arguments)
+        self._set_defaults(loaded)
+        return loaded
 
     def getUsage(self, width: int | None = None) -> str:
         """Return the program's help, for ``twistd``'s own messages."""
@@ -70,11 +80,15 @@ class ProgramOptions(usage.Options):
                 path = os.path.abspath(logfile or "twistd.log").replace("$", "$$")
                 self.arguments.append(f"--log-file={path}")
             self.loaded = load(self.program, self.arguments)
-            if foreground and not parent.get("syslog"):
-                # twistd would write to standard output; a log does better on standard error.
-                self.loaded.conf.set_default("use_stderr", True)
+            self._on_terminal = bool(foreground and not parent.get("syslog"))
+            self._set_defaults(self.loaded)
         # twistd looks the name up when it has parsed everything.
         parent["logger"] = f"{__name__}.{quiet_observer.__name__}"
+
+    def _set_defaults(self, loaded: Loaded) -> None:
+        if self._on_terminal:
+            # twistd would write to standard output; a log does better on standard error.
+            loaded.conf.set_default("use_stderr", True)
 
 
 def options_for(program: str) -> type[ProgramOptions]:

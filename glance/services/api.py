@@ -11,6 +11,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, inlineCallbacks
 from twisted.internet.threads import deferToThread, deferToThreadPool
 from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from glance.api.actions import ActionsResource
@@ -31,12 +32,13 @@ from glance.api.stores import StoresResource
 from glance.api.streaming import StreamingRequest, StreamingSite
 from glance.api.tasks import ImageTasksResource
 from glance.api.usage import UsageResource
-from glance.config import Loaded, schema_image
+from glance.config import Loaded
 from glance.db import leases
 from glance.db.engine import make_configured_engine
 from glance.db.probe import thd_probe
 from glance.db.txdbapi import Database, Retry
 from glance.domain.documents import served_schemas
+from glance.domain.errors import Unavailable
 from glance.domain.protection import Protection
 from glance.domain.quotas import Quotas
 from glance.domain.schemas import ImageValidator
@@ -44,10 +46,9 @@ from glance.identity.factory import make_authenticator
 from glance.identity.limits import make_limits
 from glance.identity.policy import Policy
 from glance.identity.reloading import PolicyReloader
-from glance.services.access import thd_load_protection, thd_load_rules
-from glance.services.edge import thd_make_edge
+from glance.services.prepared import Prepared
 from glance.stores.registry import Stores, is_read_only
-from glance.transfers.hashing import Hashes, check_algorithm
+from glance.transfers.hashing import Hashes
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.inspecting import make_inspector
 from glance.transfers.location_import import LocationImporter
@@ -78,37 +79,42 @@ class ApiService(MultiService):
     """Serve the API on a socket that is listening already.
 
     :param loaded: the configuration.
+    :param prepared: the content of the files that it names.
     :param reactor: the reactor.
     :param listener: the socket.
     :param internal: that of the internal port, if there is one.
+    :param stores: the configured stores, if they have been made.
+    :ivar accepting: fires when requests are accepted, and fails when they never will be.
+    :ivar draining: whether it was told to drain.
+    :ivar drained: see :meth:`drain`.
     """
 
     _log = Logger()
 
-    #: Whether the service gave up: the process then ends with an exit code of 1.
-    failed = False
-
     def __init__(
         self,
         loaded: Loaded,
+        prepared: Prepared,
         reactor: Any,
         listener: socket.socket,
         internal: socket.socket | None = None,
+        *,
+        stores: Stores | None = None,
     ) -> None:
         super().__init__()
         conf = loaded.conf
-        check_algorithm(conf.hashing_algorithm)
         self._reactor = reactor
-        self._edge = thd_make_edge(conf)
-        self._ports: list[Any] = []
+        self._edge = prepared.edge
+        self.accepting: Deferred[None] = Deferred()
+        self.drained: Deferred[Any] = Deferred()
+        self.draining = False
+        self._deadline: Any = None
         self._identity = WorkerIdentity.of_this_process()
-        source, rules = thd_load_rules(conf)
-        self._policy = Policy(rules)
-        protection = thd_load_protection(conf, rules)
+        self._policy = Policy(prepared.rules)
         self._authenticator = make_authenticator(conf, reactor, self._policy.is_admin)
         self._limits = make_limits(conf, reactor)
         self._database = make_database(conf, reactor)
-        self._stores = Stores(conf, reactor)
+        self._stores = stores or Stores(conf, reactor)
         self._hashing = ThreadPool(minthreads=0, maxthreads=HASH_THREADS, name="hashing")
         heartbeat = Heartbeat(self._database, reactor, conf.transfer_heartbeat_interval)
         remover = Remover(
@@ -150,7 +156,11 @@ class ApiService(MultiService):
         if conf.policy_reload_interval:
             self._background.append(
                 PolicyReloader(
-                    self._policy, source, reactor, conf.policy_reload_interval, deferToThread
+                    self._policy,
+                    prepared.source,
+                    reactor,
+                    conf.policy_reload_interval,
+                    deferToThread,
                 )
             )
         self._uploader = Uploader(
@@ -162,16 +172,16 @@ class ApiService(MultiService):
             conf.image_size_cap,
             self._limits,
         )
-        self.site = self._make_site(conf, remover, keeper, protection)
+        self.site = self._make_site(conf, remover, keeper, prepared)
         self._served = [(listener, self.site)]
         if internal is not None and self._edge.internal is not None:
             self._served.append((internal, self.site.beside(self._edge.internal)))
 
     def _make_site(
-        self, conf: Any, remover: Remover, keeper: LocationKeeper, protection: Protection | None
+        self, conf: Any, remover: Remover, keeper: LocationKeeper, prepared: Prepared
     ) -> StreamingSite:
-        custom = schema_image.thd_read(conf)
-        settings = make_settings(conf, self._stores.multiple, custom, protection)
+        custom = prepared.custom
+        settings = make_settings(conf, self._stores.multiple, custom, prepared.protection)
         policy = self._policy
         stall_time = conf.client_socket_timeout
         database, stores, limits = self._database, self._stores, self._limits
@@ -221,7 +231,13 @@ class ApiService(MultiService):
             },
             self._stores.default.store_id,
         )
-        return HealthcheckResource(self._edge.health, self._reactor, deferToThread, readiness)
+        return HealthcheckResource(
+            self._edge.health,
+            self._reactor,
+            deferToThread,
+            readiness,
+            lambda: self.site.connections.leaving,
+        )
 
     async def _end_lease(self, image_id: str, lease: str) -> None:
         """Free an image whose scrubber died: the next scrubber that comes does the rest."""
@@ -246,31 +262,73 @@ class ApiService(MultiService):
         await self._stores.start().addTimeout(
             STORE_START_TIME, self._reactor, onTimeoutCancel=_go_on
         )
-        if not self.running:
-            return
+        if not self.running or self.draining:
+            raise Unavailable("The service was told to end before it accepted requests.")
         for service in self._background:
             service.setServiceParent(self)
         for listener, site in self._served:
-            port = self._reactor.adoptStreamPort(
-                listener.fileno(), listener.family, self._edge.wrapped(site, self._reactor)
+            site.serve(
+                self._reactor.adoptStreamPort(
+                    listener.fileno(), listener.family, self._edge.wrapped(site, self._reactor)
+                )
             )
-            site.serve(port)
-            self._ports.append(port)
             listener.close()
         self._log.info("Accepting requests as worker {worker}", worker=self._identity.worker)
+        self.accepting.callback(None)
 
-    def _failed(self, failure: Any) -> None:
-        self._log.failure("The service could not start", failure)
-        self.failed = True
-        self._reactor.stop()
+    def _failed(self, failure: Failure) -> None:
+        for listener, _ in self._served:
+            listener.close()
+        self.accepting.errback(failure)
+
+    def drain(self, seconds: float, *, leaving: bool, take_waiting: bool) -> None:
+        """Accept no more connections, and finish the requests of those that there are.
+
+        ``drained`` fires when that is done. Told again, it goes by the sooner of the deadlines.
+
+        :param seconds: until what is left is given up; 0 for as long as it takes.
+        :param leaving: nobody serves after us.
+        :param take_waiting: nobody else accepts the connections that wait in the kernel's queue.
+        """
+        connections = self.site.connections
+        connections.leaving = connections.leaving or leaving
+        if not self.draining:
+            self.draining = True
+            for _, site in self._served:
+                site.stop_serving(take_waiting)
+            connections.end().addCallback(self.drained.callback)
+        if not seconds or self.drained.called:
+            return
+        until = self._reactor.seconds() + seconds
+        if self._deadline is None:
+            self._deadline = self._reactor.callLater(seconds, self._give_up)
+            self.drained.addCallback(self._forget_deadline)
+        elif until < self._deadline.getTime():
+            self._deadline.reset(seconds)
+
+    def hurry(self) -> None:
+        """Drain no longer."""
+        self.site.connections.stop()
+
+    def _give_up(self) -> None:
+        self._log.warn(
+            "{count} connection(s) still in use at the deadline: breaking off what is under way",
+            count=len(self.site.connections),
+        )
+        self.hurry()
+
+    def _forget_deadline(self, result: None) -> None:
+        if self._deadline.active():
+            self._deadline.cancel()
 
     @inlineCallbacks
     def stopService(self) -> Any:
         """Accept no more requests, stop the parts, wait for their threads."""
-        for port in self._ports:
-            yield port.stopListening()
+        for _, site in self._served:
+            yield site.stop_serving(False)
         broken_off = self._uploader.stop().addTimeout(STOP_TIME, self._reactor)
         yield broken_off.addErrback(lambda failure: failure.trap(TimeoutError) and None)
+        self.site.connections.close()
         yield self._authenticator.stop()
         yield self._limits.stop()
         yield MultiService.stopService(self)

@@ -39,6 +39,36 @@ class Logging:
         """Remember how to take a step back."""
         self._undo.append(lambda: function(*args))
 
+    def change(self, conf: Any) -> None:
+        """Do as another configuration says.
+
+        :raises ConfigError: a logging option cannot be followed; all stays as it was.
+        """
+
+
+class _Started(Logging):
+    """The logging of a running program.
+
+    :param configure: does what a configuration says; returns how to undo that.
+    """
+
+    def __init__(self, conf: Any, configure: Callable[[Any], Logging]) -> None:
+        super().__init__()
+        self._conf = conf
+        self._configure = configure
+        self._configured = configure(conf)
+        self.undo_by(lambda: self._configured.stop())
+
+    def change(self, conf: Any) -> None:
+        """See :meth:`Logging.change`."""
+        self._configured.stop()
+        try:
+            self._configured = self._configure(conf)
+        except BaseException:
+            self._configured = self._configure(self._conf)
+            raise
+        self._conf = conf
+
 
 def start_logging(
     conf: Any,
@@ -58,23 +88,27 @@ def start_logging(
     :param publisher: spreads Twisted's events.
     :raises ConfigError: a logging option cannot be followed.
     """
-    started = Logging()
-    _set_factory(started, RecordFactory(conf.logging_user_identity_format))
-    try:
-        if not conf.log_config_append:
-            _set_levels(started, conf)
-        if under_twistd and not (logs_somewhere(conf) or conf.use_json):
-            _add_handlers(started, [ToTwisted(publisher)])
-            observer: Any = Annotator()
-        else:
-            if conf.log_config_append:
-                _configure_from_file(started, conf.log_config_append)
+    by_twistd = under_twistd and not (logs_somewhere(conf) or conf.use_json)
+    observer: Any = Annotator() if by_twistd else ToLogging()
+
+    def configure(conf: Any) -> Logging:
+        parts = Logging()
+        _set_factory(parts, RecordFactory(conf.logging_user_identity_format))
+        try:
+            if not conf.log_config_append:
+                _set_levels(parts, conf)
+            if by_twistd:
+                _add_handlers(parts, [ToTwisted(publisher)])
+            elif conf.log_config_append:
+                _configure_from_file(parts, conf.log_config_append)
             else:
-                _add_handlers(started, _formatted(conf, program))
-            observer = ToLogging()
-    except BaseException:
-        started.stop()
-        raise
+                _add_handlers(parts, _formatted(conf, program))
+        except BaseException:
+            parts.stop()
+            raise
+        return parts
+
+    started = _Started(conf, configure)
     if under_twistd:
         publisher.addObserver(observer)
     else:

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from twisted.application.service import IService
+from twisted.internet.threads import deferToThread
 
 from glance import __version__
-from glance.config import Loaded
+from glance.config import Loaded, load
+from glance.domain.errors import ConfigError
 from glance.identity.flavors import authenticates
-from glance.services.listening import bind, choose_host, is_loopback, url_of
+from glance.services.activation import INTERNAL, MAIN, take_sockets
+from glance.services.listening import Listeners, Wanted, choose_host, is_loopback, url_of
+from glance.services.logs import Logging
+from glance.services.notify import Notifier
+from glance.services.plan import Plan
+from glance.services.serving import Serving
 
 #: The most workers that are started when their number is not configured.
 MOST_WORKERS = 8
@@ -28,14 +34,59 @@ def make_api(
     reactor: Any,
     say: Callable[[str], None],
     warn: Callable[[str], None],
-) -> IService:
+    *,
+    reload: Callable[[], Loaded] | None = None,
+    logging: Logging | None = None,
+) -> Serving:
     """Make the service.
 
     :param loaded: the configuration.
     :param argv: the options it was loaded from, for worker processes.
     :param say: tells the operator where the service listens and keeps things.
     :param warn: tells the operator what is dangerous.
+    :param reload: loads the configuration anew; by default by ``argv``.
+    :param logging: follows what a configuration that was loaded anew says of logging.
     :raises ConfigError: the service cannot be started so.
+    """
+    notifier = Notifier.from_environment()
+    handed_over = take_sockets()
+    plan = thd_plan(loaded, reactor, warn, handed_over)
+    listeners = Listeners(handed_over)
+    listeners.take_over(listeners.open(plan.wanted))
+    for line in description(loaded, listeners):
+        say(line)
+
+    def thd_replan() -> Plan:
+        anew = reload() if reload is not None else load(loaded.program, argv)
+        for warning in anew.warnings:
+            warn(warning)
+        return thd_plan(anew, reactor, warn, handed_over)
+
+    def use(plan: Plan) -> None:
+        if logging is not None:
+            logging.change(plan.loaded.conf)
+
+    parts = (reactor, plan, thd_replan, listeners, notifier, deferToThread, use)
+    if not plan.count:
+        from glance.services.single import SingleProcess
+
+        return SingleProcess(*parts)
+    from glance.services.supervisor import Supervisor, template_command
+
+    return Supervisor(*parts, command=template_command(argv))
+
+
+def thd_plan(
+    loaded: Loaded,
+    reactor: Any,
+    warn: Callable[[str], None],
+    handed_over: Mapping[str, socket.socket],
+) -> Plan:
+    """Judge a configuration.
+
+    :param handed_over: listening sockets that are used instead of addresses.
+    :raises ConfigError: it is not possible to serve by it.
+    :raises Unavailable: the database cannot be reached.
     """
     conf = loaded.conf
     flavor = conf.paste_deploy.flavor
@@ -49,62 +100,59 @@ def make_api(
         make_authenticator(conf, reactor, lambda _: False)
     else:
         warn_of_keystone(conf, warn)
-    host = _host(conf, "bind_host", authenticated, warn)
-    internal_host = None
-    if conf.internal_bind_port is not None:
-        internal_host = _host(conf, "internal_bind_host", authenticated, warn)
+    wanted = _wanted(conf, authenticated, warn, handed_over)
     if loaded.embedded:
         loaded.thd_make_state_dir()
     thd_check_database(loaded)
-    from glance.services.edge import thd_make_edge
+    from glance.identity.limits import make_limits
+    from glance.services.prepared import thd_prepare
+    from glance.stores.registry import Stores
 
-    # Made only to be found good, before there are workers that each would complain.
-    thd_make_edge(conf, warn)
-    listener = bind(host, conf.bind_port, conf.backlog, conf.tcp_keepidle)
-    internal = None
-    if internal_host is not None:
-        internal = bind(
-            internal_host, conf.internal_bind_port, conf.backlog, conf.tcp_keepidle, "internal_"
+    # A worker would find the faults of these anew at every start.
+    prepared = thd_prepare(conf, warn)
+    make_limits(conf, reactor)
+    stores = Stores(conf, reactor)
+    return Plan(loaded, prepared, stores, wanted, worker_count(conf.workers))
+
+
+def _wanted(
+    conf: Any,
+    authenticated: bool,
+    warn: Callable[[str], None],
+    handed_over: Mapping[str, socket.socket],
+) -> dict[str, Wanted]:
+    ports = {MAIN: ""}
+    if conf.internal_bind_port is not None:
+        ports[INTERNAL] = "internal_"
+    elif INTERNAL in handed_over:
+        raise ConfigError(
+            "The service manager handed over a socket for the internal port, but "
+            "[DEFAULT]internal_bind_port is not set."
         )
-    service = _make_service(loaded, argv, reactor, listener, internal)
-    for line in description(loaded, listener, internal):
-        say(line)
-    return service
+    wanted = {}
+    for name, prefix in ports.items():
+        given = handed_over.get(name)
+        host = _host(conf, f"{prefix}bind_host", authenticated, warn, given)
+        port = conf[f"{prefix}bind_port"]
+        wanted[name] = Wanted(host, port, conf.backlog, conf.tcp_keepidle, prefix)
+    return wanted
 
 
-def _host(conf: Any, option: str, authenticated: bool, warn: Callable[[str], None]) -> str:
-    host = choose_host(conf, authenticated, option)
+def _host(
+    conf: Any,
+    option: str,
+    authenticated: bool,
+    warn: Callable[[str], None],
+    handed_over: socket.socket | None,
+) -> str:
+    given = None if handed_over is None else handed_over.getsockname()[0]
+    host = choose_host(conf, authenticated, option, given)
     if not authenticated and not is_loopback(host):
         warn(
             f"Listening on {host} without authentication: anyone who reaches this machine can "
             "read, change and delete every image."
         )
     return host
-
-
-def _make_service(
-    loaded: Loaded,
-    argv: Sequence[str],
-    reactor: Any,
-    listener: socket.socket,
-    internal: socket.socket | None,
-) -> IService:
-    count = worker_count(loaded.conf.workers)
-    if not count:
-        from glance.services.api import ApiService
-
-        return ApiService(loaded, reactor, listener, internal)
-    from glance.identity.limits import make_limits
-    from glance.services.access import thd_load_protection, thd_load_rules
-    from glance.services.supervisor import Supervisor, worker_command
-    from glance.stores.registry import Stores
-
-    # Made only to be found good: a worker would find their faults anew at every start.
-    Stores(loaded.conf, reactor)
-    _, rules = thd_load_rules(loaded.conf)
-    thd_load_protection(loaded.conf, rules)
-    make_limits(loaded.conf, reactor)
-    return Supervisor(reactor, listener, worker_command(argv), count, internal)
 
 
 def warn_of_keystone(conf: Any, warn: Callable[[str], None]) -> None:
@@ -143,14 +191,13 @@ def thd_check_database(loaded: Loaded) -> None:
         engine.dispose()
 
 
-def description(
-    loaded: Loaded, listener: socket.socket, internal: socket.socket | None
-) -> list[str]:
+def description(loaded: Loaded, listeners: Listeners) -> list[str]:
     """Say where the service listens and where it keeps things."""
     scheme = "https" if loaded.conf.cert_file else "http"
-    lines = [f"glance-api {__version__} serves {url_of(listener, scheme)}"]
-    if internal is not None:
-        lines.append(f"Internal port: {url_of(internal, scheme)}")
+    current = listeners.current
+    lines = [f"glance-api {__version__} serves {url_of(current[MAIN].socket, scheme)}"]
+    if INTERNAL in current:
+        lines.append(f"Internal port: {url_of(current[INTERNAL].socket, scheme)}")
     if loaded.embedded:
         lines.append(
             f"No configuration file found: keeping everything in {loaded.state_dir}"

@@ -1,175 +1,167 @@
-"""Keep worker processes running behind the listening sockets.
+"""Keep worker processes running behind the listening sockets, and replace them by others.
 
-The parent holds the ports and serves nothing itself; each child adopts the ports' descriptors. A
-child that dies is replaced, after a pause that grows while children die young. Children end with
-their parent, however it ends: they hold the read end of a pipe that closes with it.
+The parent holds the ports and serves nothing itself. Its workers come in generations: a reload
+makes another, which takes over when all of its workers accept requests; the one before finishes
+what it has and ends.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.error import ProcessDone, ProcessExitedAlready
-from twisted.internet.protocol import ProcessProtocol
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 
-#: Descriptors of the port, of the parent's pipe and of the internal port, in a child.
-LISTENER_FD = 3
-PARENT_FD = 4
-INTERNAL_FD = 5
+from glance.domain.errors import ConfigError
+from glance.services.generation import Generation, GenerationFailed
+from glance.services.listening import Listener
+from glance.services.plan import Plan
+from glance.services.serving import Serving
 
-#: A child that lives shorter than this, in seconds, died young.
-YOUNG = 5.0
-LONGEST_PAUSE = 30.0
-
-#: How long children may take to end, before they are killed.
+#: Seconds that processes may take to end beyond their deadline, before they are killed.
 STOP_TIME = 15.0
 
-
-class Worker(ProcessProtocol):
-    """One child."""
-
-    def __init__(self, supervisor: Supervisor, number: int, born: float) -> None:
-        self.number = number
-        self.pid = 0
-        self.born = born
-        self.ended: Deferred[None] = Deferred()
-        self._supervisor = supervisor
-
-    def processEnded(self, reason: Failure) -> None:
-        """Tell the supervisor."""
-        self._supervisor.worker_ended(self, reason)
-        self.ended.callback(None)
+#: Seconds within which all workers of a new generation have to accept requests.
+READY_TIME = 60.0
 
 
-class Supervisor(Service):
-    """Run a number of workers.
+class Supervisor(Serving):
+    """Run workers; parameters are those of :class:`~glance.services.serving.Serving`.
 
-    :param reactor: spawns processes and keeps time.
-    :param listener: the listening socket.
-    :param command: the child's command line.
-    :param count: how many.
-    :param internal: the listening socket of the internal port, if there is one.
+    :param command: makes the command line of a template, given the number of listening sockets.
     """
 
-    _log = Logger()
-
-    def __init__(
-        self,
-        reactor: Any,
-        listener: socket.socket,
-        command: Sequence[str],
-        count: int,
-        internal: socket.socket | None = None,
-    ) -> None:
-        self._reactor = reactor
-        self._listeners = {LISTENER_FD: listener}
-        if internal is not None:
-            self._listeners[INTERNAL_FD] = internal
-        self._command = list(command)
-        self._count = count
-        self._workers: dict[Worker, Any] = {}
-        self._young_deaths = 0
-        self._calls: set[Any] = set()
+    def __init__(self, *args: Any, command: Callable[[int], Sequence[str]], **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._command = command
+        self._made = 0
+        self._generations: list[Generation] = []
+        self._current: Generation | None = None
 
     def startService(self) -> None:
-        """Start every worker."""
+        """Start the first generation."""
         super().startService()
-        for number in range(self._count):
-            self._spawn(number)
+        first = self._make(self._plan, self._listeners.current, why="start", trial=False)
+        self._current = first
+        first.ready.addCallbacks(self._first_is_ready, lambda failure: None)
+        first.start()
 
-    def _spawn(self, number: int) -> None:
-        worker = Worker(self, number, self._reactor.seconds())
-        ports = {fd: listener.fileno() for fd, listener in self._listeners.items()}
-        try:
-            process = self._reactor.spawnProcess(
-                worker,
-                self._command[0],
-                self._command,
-                env=dict(os.environ),
-                # Never written to: it ends when we do.
-                childFDs={0: 0, 1: 1, 2: 2, PARENT_FD: "w", **ports},
-            )
-        except Exception as error:
-            # Mostly a want of memory or processes, which passes.
-            self._log.error(
-                "Worker {number} could not be started: {error}; trying again in {pause:.1f} s",
-                number=number,
-                error=error,
-                pause=self._spawn_later(number, young=True),
-            )
-            return
-        self._workers[worker] = process
-        # Once it has ended, the process object has forgotten its number.
-        worker.pid = process.pid
-        self._log.info("Started worker {number}, process {pid}", number=number, pid=worker.pid)
-
-    def worker_ended(self, worker: Worker, reason: Failure) -> None:
-        """Replace a worker that ended, unless all are to end."""
-        del self._workers[worker]
-        if not self.running:
-            return
-        young = self._reactor.seconds() - worker.born < YOUNG
-        self._log.error(
-            "Worker {number}, process {pid}, ended {how}; starting another in {pause:.1f} s",
-            number=worker.number,
-            pid=worker.pid,
-            how="by itself" if reason.check(ProcessDone) else f"badly: {reason.value}",
-            pause=self._spawn_later(worker.number, young),
+    def _make(
+        self, plan: Plan, opened: Mapping[str, Listener], *, why: str, trial: bool
+    ) -> Generation:
+        self._made += 1
+        watchdog = self._notifier.watchdog_time
+        generation = Generation(
+            self._reactor,
+            self._made,
+            self._command(len(opened)),
+            [listener.socket for listener in opened.values()],
+            plan.count,
+            why=why,
+            trial=trial,
+            beat=None if watchdog is None else watchdog / 3,
         )
+        self._generations.append(generation)
+        generation.ended.addCallback(lambda _: self._generations.remove(generation))
+        return generation
 
-    def _spawn_later(self, number: int, young: bool) -> float:
-        """Start a worker after a pause; return its length.
+    def _first_is_ready(self, result: None) -> None:
+        if not (self._stopping or self._reloading):
+            self._notifier.ready(self.describe())
 
-        :param young: whether the one before died young, or was not even born.
-        """
-        self._young_deaths = self._young_deaths + 1 if young else 0
-        pause = min(LONGEST_PAUSE, 0.1 * 2 ** min(self._young_deaths, 16)) if young else 0.0
+    def check(self, plan: Plan) -> None:
+        """Refuse to become one process."""
+        if not plan.count:
+            raise ConfigError("[DEFAULT]workers cannot become 0 by a reload; restart the service.")
 
-        def respawn() -> None:
-            self._calls.discard(call)
-            self._spawn(number)
+    async def begin(self, plan: Plan, opened: Mapping[str, Listener]) -> Callable[[bool], None]:
+        """Start a generation and wait until it accepts requests."""
+        new = self._make(plan, opened, why="reload", trial=True)
+        before = [generation for generation in self._generations if generation is not new]
+        new.start()
+        try:
+            await new.ready.addTimeout(READY_TIME, self._reactor)
+        except (GenerationFailed, TimeoutError) as error:
+            # Some of its workers may have accepted requests.
+            new.drain(plan.shutdown_time, leaving=False, take_waiting=False)
+            if isinstance(error, TimeoutError):
+                reason = f"not all new workers accepted requests within {READY_TIME:.0f} s"
+                raise GenerationFailed(reason) from None
+            raise
 
-        call = self._reactor.callLater(pause, respawn)
-        self._calls.add(call)
-        return pause
+        def finish_before(queues_left: bool) -> None:
+            self._current = new
+            for generation in before:
+                generation.drain(plan.reload_time, leaving=False, take_waiting=queues_left)
+            self._log.info(
+                "Generation {new} serves with {count} worker(s); {old} finish(es) its requests",
+                new=new.number,
+                count=new.count,
+                old=", ".join(f"generation {generation.number}" for generation in before),
+            )
+
+        return finish_before
+
+    def describe(self) -> str:
+        """Say how many workers serve, in which generation."""
+        assert self._current is not None
+        return f"generation {self._current.number} serves with {self._current.count} worker(s)"
+
+    def is_well(self) -> bool:
+        """Tell whether some worker gives signs of life."""
+        within = self._notifier.watchdog_time
+        return within is None or any(one.alive(within) for one in self._generations)
+
+    def hurry(self) -> None:
+        """See :meth:`Serving.hurry`."""
+        super().hurry()
+        if self._stopping:
+            self._break_off()
 
     def stopService(self) -> Deferred[Any]:
-        """End every worker, and wait until they have."""
+        """Have every worker finish its requests, and wait until they have ended."""
         super().stopService()
-        for call in self._calls:
-            call.cancel()
-        self._calls.clear()
-        self._signal("TERM")
-        kill = self._reactor.callLater(STOP_TIME, self._signal, "KILL")
-        ended = DeferredList([worker.ended for worker in self._workers])
+        self._listeners.close()
+        seconds = self._plan.shutdown_time
+        self._kill_call: Any = None
+        generations = list(self._generations)
+        for generation in generations:
+            generation.drain(seconds, leaving=True, take_waiting=True)
+        if self._quick:
+            self._break_off()
+        elif seconds:
+            self._kill_after(seconds + STOP_TIME)
+        ended = DeferredList([generation.ended for generation in generations])
+        return ended.addCallback(self._stopped)
 
-        def done(result: Any) -> None:
-            if kill.active():
-                kill.cancel()
-            for listener in self._listeners.values():
-                listener.close()
+    def _break_off(self) -> None:
+        for generation in list(self._generations):
+            generation.hurry()
+        self._kill_after(STOP_TIME)
 
-        return ended.addCallback(done)
+    def _kill_after(self, seconds: float) -> None:
+        self._forget_kill()
+        self._kill_call = self._reactor.callLater(seconds, self._kill)
 
-    def _signal(self, name: str) -> None:
-        for process in list(self._workers.values()):
-            try:
-                process.signalProcess(name)
-            except ProcessExitedAlready:
-                continue
+    def _forget_kill(self) -> None:
+        if self._kill_call is not None and self._kill_call.active():
+            self._kill_call.cancel()
+
+    def _kill(self) -> None:
+        self._log.error("Killing the processes that have not ended")
+        for generation in list(self._generations):
+            generation.kill()
+
+    def _stopped(self, result: Any) -> None:
+        self._forget_kill()
+        self._stop_watchdog()
 
 
-def worker_command(argv: Sequence[str]) -> list[str]:
-    """Return the command line of a worker process.
+def template_command(argv: Sequence[str]) -> Callable[[int], list[str]]:
+    """Return what makes the command line of a template.
 
     :param argv: the options that the parent was started with.
     """
-    return [sys.executable, "-m", "glance.services.worker", *argv]
+    program = [sys.executable, "-m", "glance.services.template"]
+    return lambda listeners: [*program, str(listeners), *argv]

@@ -11,6 +11,7 @@ from glance.config.twistd import ProgramOptions
 from glance.domain.errors import GlanceError
 from glance.services.logs import start_logging
 from glance.services.maker import make_api
+from glance.services.signals import catch_signals, hold_reload
 
 _log = Logger()
 
@@ -28,17 +29,22 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    hold_reload()
     try:
-        start_logging(options.loaded.conf, options.program, under_twistd=True)
+        logging = start_logging(options.loaded.conf, options.program, under_twistd=True)
         for warning in options.loaded.warnings:
             _log.warn("{text}", text=warning)
-        return make_api(
+        service = make_api(
             options.loaded,
             options.arguments,
             reactor,
             lambda line: _log.info("{text}", text=line),
             lambda text: _log.warn("{text}", text=text),
+            reload=options.reload,
+            logging=logging,
         )
     except GlanceError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    catch_signals(reactor, service)
+    return service

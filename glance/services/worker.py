@@ -1,100 +1,178 @@
-"""One worker process: adopts the parent's port and serves the API until told to stop."""
+"""One worker process: serves the API at the parent's ports until told to stop."""
 
 from __future__ import annotations
 
 import signal
-
-if __name__ == "__main__":
-    # A terminal sends it to parent and children alike, and it is the parent that ends its children.
-    # What follows takes long enough to be interrupted.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-import contextlib
-import os
 import socket
-import sys
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ReactorNotRunning
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from glance.config import load
-from glance.domain.errors import GlanceError
+from glance.config import Loaded
+from glance.services import messages
 from glance.services.api import ApiService
-from glance.services.logs import start_logging
-from glance.services.supervisor import INTERNAL_FD, LISTENER_FD, PARENT_FD
+from glance.services.messages import Decoder, Message
+from glance.services.prepared import Prepared
+
+if TYPE_CHECKING:
+    from glance.services.template import Birth
+
+#: Seconds that a worker without a parent may take to end beyond its deadline.
+ORPHANS_TIME = 15
 
 
-class _ParentWatch(FileDescriptor):
-    """Notice when the parent has ended."""
+class Link:
+    """What joins a worker to the template: commands come, reports go.
 
-    def __init__(self, reactor: Any, descriptor: int, ended: Callable[[], None]) -> None:
-        super().__init__(reactor)
-        self._descriptor = descriptor
-        self._tell = ended
+    :param orphaned: what the end of the template amounts to.
+    :param obey: called with each command.
+    :ivar lost: whether the template is gone.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        link: socket.socket,
+        orphaned: Message,
+        obey: Callable[[Message], None],
+    ) -> None:
+        self._reactor = reactor
+        self._link = link
+        self._orphaned = orphaned
+        self._obey = obey
+        self._decoder = Decoder()
+        self.lost = False
+        link.setblocking(False)
 
     def fileno(self) -> int:
-        return self._descriptor
+        """Return the descriptor."""
+        return self._link.fileno()
+
+    def logPrefix(self) -> str:
+        """Return a name for the reactor's log."""
+        return "link"
 
     def doRead(self) -> None:
-        """Take the end of the pipe, the only thing that can come, as the parent's end."""
-        self._ended()
+        """Take in commands."""
+        try:
+            data = self._link.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lost()
+            return
+        for message in self._decoder.feed(data):
+            self._obey(message)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Do the same: this is how epoll tells of a pipe without a writer."""
-        super().connectionLost(reason)
-        self._ended()
+        """Take the end of the link as the parent's end."""
+        self._lost()
 
-    def _ended(self) -> None:
-        self.reactor.removeReader(self)
-        self._tell()
+    def _lost(self) -> None:
+        self.lost = True
+        self._reactor.removeReader(self)
+        self._obey(self._orphaned)
+
+    def say(self, word: str) -> None:
+        """Report something."""
+        with suppress(OSError):
+            self._link.send(word.encode() + b"\n")
 
 
-def main(argv: list[str]) -> int:
-    """Run a worker.
+class Worker:
+    """The life of a worker: accept, drain, end.
 
-    :param argv: the options of ``glance-api``.
-    :returns: the exit code.
+    :param say: reports in one word.
+    :param stop: stops the reactor.
+    :param drain_time: ``[DEFAULT] graceful_shutdown_timeout``.
     """
-    try:
-        return serve(argv)
-    except GlanceError as error:
-        print(f"ERROR: {error}", file=sys.stderr)
-        return 1
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        service: Any,
+        say: Callable[[str], None],
+        stop: Callable[[], None],
+        drain_time: float,
+    ) -> None:
+        self._service = service
+        self._say = say
+        self._stop = stop
+        self._drain_time = drain_time
+        self.failed = False
+        service.accepting.addCallbacks(lambda _: say(messages.READY), self._cannot_start)
+        service.drained.addCallback(lambda _: stop())
+
+    def obey(self, message: Message) -> None:
+        """Do what the parent says."""
+        if message["do"] == messages.DRAIN:
+            self._service.drain(
+                message["seconds"],
+                leaving=message["leaving"],
+                take_waiting=message["take_waiting"],
+            )
+        elif message["do"] == messages.HURRY:
+            self._stop()
+
+    def end(self) -> None:
+        """Drain, because somebody told this very process to end."""
+        self.obey(orphaned(self._drain_time))
+
+    def _cannot_start(self, failure: Failure) -> None:
+        if self._service.running and not self._service.draining:
+            self._log.failure("The service could not start", failure)
+            self.failed = True
+            self._stop()
 
 
-def serve(argv: list[str]) -> int:
-    """Serve until told to stop; parameters and result are those of :func:`main`.
+def orphaned(seconds: float) -> Message:
+    """Return the command that the loss of the parent amounts to."""
+    return {"do": messages.DRAIN, "seconds": seconds, "leaving": True, "take_waiting": True}
 
+
+def serve(born: Birth, loaded: Loaded, prepared: Prepared, listeners: list[socket.socket]) -> int:
+    """Serve until told to stop.
+
+    :returns: the exit code.
     :raises GlanceError: the service cannot be started so.
     """
-    loaded = load("glance-api", argv)
-    start_logging(loaded.conf, "glance-api", under_twistd=False)
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
-    listener = socket.socket(fileno=LISTENER_FD)
-    internal = None
-    if loaded.conf.internal_bind_port is not None:
-        internal = socket.socket(fileno=INTERNAL_FD)
-    service = ApiService(loaded, reactor, listener, internal)
-    os.set_blocking(PARENT_FD, False)
+    service = ApiService(loaded, prepared, reactor, *listeners)
+    drain_time = loaded.conf.graceful_shutdown_timeout
 
-    def end() -> None:
+    def stop() -> None:
+        if link.lost:
+            # Nobody is there to kill us, should a store hang on the way.
+            signal.alarm(ORPHANS_TIME)
         # We may be on our way out already.
-        with contextlib.suppress(ReactorNotRunning):
+        with suppress(ReactorNotRunning):
             reactor.stop()
 
-    reactor.addReader(_ParentWatch(reactor, PARENT_FD, end))
+    def obey(message: Message) -> None:
+        worker.obey(message)
+
+    link = Link(reactor, born.link, orphaned(drain_time), obey)
+    worker = Worker(service, link.say, stop, drain_time)
+    reactor.addReader(link)
     # It may come twice, from our parent and from a service manager that sends it to all.
-    reactor.callWhenRunning(signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(end))
+    reactor.callWhenRunning(
+        signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(worker.end)
+    )
     reactor.callWhenRunning(service.startService)
+    if born.beat is not None:
+        beat = LoopingCall(link.say, messages.BEAT)
+        beat.clock = reactor
+        reactor.callWhenRunning(beat.start, born.beat)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
-    return int(service.failed)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return int(worker.failed)

@@ -37,6 +37,14 @@ _TROUBLE = re.compile(r"Traceback|Unhandled| CRITICAL ")
 _LOUD = re.compile(r"^.* (?:ERROR|CRITICAL) .*$", re.MULTILINE)
 
 
+def _children(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(child) for child in children.split()]
+
+
 @functools.cache
 def _compiled() -> Path:
     """Return a directory for compiled modules, one for this process's services."""
@@ -78,6 +86,10 @@ class Server:
     :param arguments: more of the command line.
     :param room: bytes of a small file system of its own that it keeps things in.
     :param own_group: make it the leader of a group of processes, as a shell does.
+    :param environ: more variables.
+    :param launcher: a command that runs another, put before the program's.
+    :param descriptors: files that it inherits.
+    :param port_options: the port on the command line.
     """
 
     def __init__(
@@ -91,6 +103,10 @@ class Server:
         arguments: tuple[str, ...] = (),
         room: int | None = None,
         own_group: bool = False,
+        environ: Mapping[str, str] | None = None,
+        launcher: tuple[str, ...] = (),
+        descriptors: tuple[int, ...] = (),
+        port_options: tuple[str, ...] = ("--bind-port", "0"),
     ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="glance-test-"))
         self.state = self.home / "state"
@@ -104,6 +120,9 @@ class Server:
         self._arguments = arguments
         self._room = room
         self._own_group = own_group
+        self._launcher = launcher
+        self._descriptors = descriptors
+        self._port_options = port_options
         # Recovery is to come round while a test waits for it.
         values = {"transfer_heartbeat_interval": 1, "transfer_stale_time": 5, **(settings or {})}
         self._env = {
@@ -117,6 +136,7 @@ class Server:
         self._env |= {"PYTHONPATH": path, "PYTHONPYCACHEPREFIX": str(_compiled())}
         # Every start would compile all of the service anew.
         self._env.pop("PYTHONDONTWRITEBYTECODE", None)
+        self._env |= environ or {}
         self.configure({"DEFAULT": values, **(options or {})})
         self._process: subprocess.Popen[str] | None = None
 
@@ -143,7 +163,8 @@ class Server:
     def start(self) -> None:
         """Start the program and wait until it says where it listens."""
         command = [sys.executable, "-m", "glance.cmd.api", "--state-dir", str(self.state)]
-        command += ["--bind-port", "0", "--verbose", *self._arguments]
+        command += [*self._port_options, "--verbose", *self._arguments]
+        command = [*self._launcher, *command]
         if self._room is not None:
             # In a name space of mounts of its own: whatever happens, nothing stays mounted.
             self.state.mkdir()
@@ -162,6 +183,7 @@ class Server:
                 cwd=self.home,
                 text=True,
                 process_group=0 if self._own_group else None,
+                pass_fds=self._descriptors,
             )
         self._said = ""
         scheme, port = self._await(_SERVES).groups()
@@ -199,10 +221,33 @@ class Server:
             return self.state / "images"
         return Path(f"/proc/{self.pid}/root{self.state}/images")
 
+    def templates(self) -> list[int]:
+        """Return the process numbers of what worker processes are made from."""
+        return _children(self.pid)
+
     def workers(self) -> list[int]:
         """Return the process numbers of the worker processes."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        return [pid for template in self.templates() for pid in _children(template)]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def reload(self, patience: float = PATIENCE) -> None:
+        """Have the configuration read anew, and wait until that is done or given up."""
+        done = re.compile(r"finish\(es\) its requests|as it is now\n|Reload given up")
+        before = len(done.findall(self.log_text()))
+        self.signal(signal.SIGHUP)
+        eventually(lambda: len(done.findall(self.log_text())) > before, "the reload", patience)
+
+    def wait(self) -> int:
+        """Wait for the end of a process that was told to; return its exit code."""
+        return self._wait(signal.SIGTERM)
+
+    def break_off(self) -> int:
+        """End the process without waiting for clients; return its exit code."""
+        return self._end(signal.SIGINT)
 
     def stop(self) -> int:
         """End the process as an operator does; return its exit code."""
@@ -240,7 +285,7 @@ class Server:
         """Stop, if that has not been done, and remove every trace."""
         try:
             if self._process is not None:
-                self.stop()
+                self.break_off()
         finally:
             shutil.rmtree(self.home, ignore_errors=True)
 

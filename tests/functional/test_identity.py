@@ -353,7 +353,7 @@ class TestOutages:
             wire.head("GET", LIST, f"X-Auth-Token: {token}")
             eventually(lambda: own_identity.asked[token], "the question")
             begun = time.monotonic()
-            assert server.stop() == 0
+            assert server.break_off() == 0
             assert time.monotonic() - begun < 30
             server.start()
 

@@ -46,10 +46,10 @@ class TestProcesses:
         assert fresh_server.download(kept).body == b"finished before"
 
     def test_stopped_in_the_middle(self, fresh_server: Server) -> None:
-        """A stop does not wait for the client, and leaves nothing behind."""
+        """SIGINT does not wait for the client, and leaves nothing behind."""
         image_id = fresh_server.create()
         with begun(fresh_server, image_id):
-            assert fresh_server.stop() == 0
+            assert fresh_server.break_off() == 0
         assert fresh_server.stored(image_id) == []
         fresh_server.start()
         assert fresh_server.status(image_id) == "queued"
@@ -60,7 +60,7 @@ class TestProcesses:
         with Wire(fresh_server, receive_buffer=8192) as wire:
             wire.head("GET", f"/v2/images/{image_id}/file")
             assert wire.answered()[0] == 200
-            assert fresh_server.stop() == 0
+            assert fresh_server.break_off() == 0
             assert len(wire.read(32 * MIB)) < 32 * MIB
 
     def test_worker_killed_while_the_other_serves_on(self, server_with_workers: Server) -> None:
@@ -115,7 +115,7 @@ class TestProcesses:
                 wire.head("POST", "/v2/images", *JSON_HEAD)
                 wire.send(b"{}")
             assert server.status(image_id) == "queued"
-            assert server.stop() == 0
+            assert server.break_off() == 0
             other.execute("ROLLBACK")
         server.start()
         assert server.status(image_id) == "queued"

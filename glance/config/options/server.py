@@ -47,6 +47,21 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
             min=1,
             help="Seconds of silence after which TCP asks whether the peer is still there.",
         ),
+        cfg.IntOpt(
+            "graceful_shutdown_timeout",
+            default=60,
+            min=0,
+            help="Seconds that requests under way may take to be finished when the service is told "
+            "to end by SIGTERM. What is left then is broken off, and uploads are undone. 0: as "
+            "long as they take.",
+        ),
+        cfg.IntOpt(
+            "graceful_reload_timeout",
+            default=0,
+            min=0,
+            help="The same for requests that the processes of before a reload (SIGHUP) still have. "
+            "Others serve meanwhile, so there is no hurry. 0: as long as they take.",
+        ),
         cfg.StrOpt(
             "cert_file",
             help="PEM file with the server's certificate and those that lead to its authority. "

@@ -41,20 +41,27 @@ class Process:
         root = logging.getLogger()
         # Those of pytest format what they get before anything of ours has seen it.
         root.handlers = [h for h in root.handlers if not type(h).__module__.startswith("_pytest")]
-        arguments = [*argv, *([f"--log-file={self.path}"] if file else [])]
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in env.items():
-                patch.setenv(f"OS_DEFAULT__{name.upper()}", value)
-            conf = load("glance-api", ["--state-dir", str(self.state), *arguments], directories=[])
         self._started.append(
             start_logging(
-                conf.conf,
+                self.conf(*argv, *([f"--log-file={self.path}"] if file else []), **env),
                 "glance-api",
                 under_twistd=under_twistd,
                 beginner=self.beginner,
                 publisher=self.publisher,
             )
         )
+
+    def conf(self, *argv: str, **env: str) -> Any:
+        """Load the options of a command line."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in env.items():
+                patch.setenv(f"OS_DEFAULT__{name.upper()}", value)
+            arguments = ["--state-dir", str(self.state), *argv]
+            return load("glance-api", arguments, directories=[]).conf
+
+    def change(self, *argv: str, **env: str) -> None:
+        """Do as another command line says, as at a reload."""
+        self._started[-1].change(self.conf(*argv, **env))
 
     def logger(self, namespace: str = "glance.x") -> Logger:
         """Return a logger as our modules have it."""
@@ -77,6 +84,36 @@ def process(tmp_path: Path) -> Iterator[Process]:
     process.stop()
     warnings.showwarning = showwarning
     assert [h for h in logging.getLogger().handlers if "_pytest" not in type(h).__module__] == []
+
+
+class TestChange:
+    """What a reload brings."""
+
+    def test_level_and_file(self, process: Process) -> None:
+        process.start("--debug", default_log_levels="loud=ERROR")
+        process.logger().debug("one")
+        other = process.path.with_name("other")
+        process.change(f"--log-file={other}")
+        process.logger().debug("two")
+        process.logger().warn("three")
+        logging.getLogger("loud").info("four")
+        assert "one" in process.path.read_text()
+        assert "three" not in process.path.read_text()
+        assert "two" not in other.read_text()
+        assert [line.rstrip()[-5:] for line in other.read_text().splitlines()] == ["three"]
+        process.change("--debug", f"--log-file={process.path}")
+        process.logger().debug("five")
+        assert "five" in process.lines()[-1]
+        assert len(other.read_text().splitlines()) == 1
+
+    @pytest.mark.parametrize("env", [{"log_format": "%(nothing)s"}, {"log_dir": "/dev/null"}])
+    def test_what_cannot_be_followed(self, process: Process, env: dict[str, str]) -> None:
+        process.start("--debug")
+        with pytest.raises(ConfigError):
+            process.change("--log-file=x", **env)
+        process.logger().debug("still here")
+        (line,) = process.lines()
+        assert "still here" in line
 
 
 class TestLevels:

@@ -1,4 +1,4 @@
-"""Workers that die, cannot be started or do not want to end, on a clock of our own."""
+"""Generations that follow each other, and the end of all of them."""
 
 from __future__ import annotations
 
@@ -6,212 +6,354 @@ from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
-from twisted.internet.task import Clock
-from twisted.logger import LogLevel, formatEvent, globalLogPublisher
-from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.logger import LogLevel
 
-from glance.services.supervisor import (
-    INTERNAL_FD,
-    LISTENER_FD,
-    LONGEST_PAUSE,
-    PARENT_FD,
-    STOP_TIME,
-    YOUNG,
-    Supervisor,
-    worker_command,
-)
-
-LISTENER = 9
+from glance.domain.errors import ConfigError
+from glance.services import messages
+from glance.services.supervisor import READY_TIME, STOP_TIME, Supervisor, template_command
+from tests.unit.services.processes import LoggedCase, Port, Process, Reactor
 
 
-class Process:
-    """A child: told to end, it does so unless it is stubborn."""
-
-    def __init__(self, protocol: Any, pid: int, arguments: Any) -> None:
-        self.pid: int | None = pid
-        self.protocol = protocol
-        self.arguments = arguments
-        self.signals: list[str] = []
-        self.stubborn = False
-
-    def signalProcess(self, name: str) -> None:
-        self.signals.append(name)
-        if self.pid is None:
-            raise ProcessExitedAlready
-        if name == "KILL" or not self.stubborn:
-            self.end(ProcessTerminated(signal=15))
-
-    def end(self, why: Exception | None = None) -> None:
-        self.pid = None
-        self.protocol.processEnded(Failure(why or ProcessTerminated(exitCode=1)))
-
-
-class Reactor(Clock):
-    """A clock, and processes that are none."""
+class Listeners:
+    """Listening sockets; ``main`` is anew when a plan wants another port."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.spawned: list[Process] = []
-        self.refusals: list[Exception] = []
+        self.current = self.opened(9)
+        self.given_up: list[Any] = []
+        self.refusal: Exception | None = None
+        self.closed = False
 
-    def spawnProcess(self, protocol: Any, executable: str, args: Any, **more: Any) -> Process:
-        if self.refusals:
-            raise self.refusals.pop(0)
-        arguments = {"executable": executable, "args": args, **more}
-        self.spawned.append(Process(protocol, 100 + len(self.spawned), arguments))
-        return self.spawned[-1]
+    def opened(self, port: int) -> dict[str, Any]:
+        return {"main": SimpleNamespace(socket=Port(port))}
+
+    def open(self, wanted: int) -> dict[str, Any]:
+        if self.refusal is not None:
+            raise self.refusal
+        return self.opened(wanted)
+
+    def take_over(self, opened: dict[str, Any]) -> bool:
+        before, self.current = self.current, opened
+        return before["main"].socket.fileno() != opened["main"].socket.fileno()
+
+    def give_up(self, opened: dict[str, Any]) -> None:
+        self.given_up.append(opened)
+
+    def close(self) -> None:
+        self.closed = True
 
 
-class SupervisorTests(SynchronousTestCase):
+class Notifier:
+    """What the service manager is told."""
+
+    def __init__(self, watchdog_time: float | None) -> None:
+        self.watchdog_time = watchdog_time
+        self.told: list[str] = []
+
+    def ready(self, status: str = "") -> None:
+        self.told.append(f"ready: {status}")
+
+    def reloading(self, status: str = "") -> None:
+        self.told.append("reloading")
+
+    def stopping(self, status: str = "") -> None:
+        self.told.append(f"stopping: {status}")
+
+    def alive(self) -> None:
+        self.told.append("alive")
+
+
+def plan(count: int = 2, port: int = 9, shutdown: float = 60, reload: float = 0) -> Any:
+    return SimpleNamespace(count=count, wanted=port, shutdown_time=shutdown, reload_time=reload)
+
+
+class SupervisorCase(LoggedCase):
     def setUp(self) -> None:
+        super().setUp()
         self.reactor = Reactor()
-        self.closed: list[int] = []
-        self.listener: Any = SimpleNamespace(
-            fileno=lambda: LISTENER, close=lambda: self.closed.append(1)
+        self.listeners = Listeners()
+        self.readings: list[Deferred[Any]] = []
+        self.used: list[Any] = []
+
+    def start(self, first: Any = None, watchdog: float | None = None, serve: bool = True) -> None:
+        self.notifier = Notifier(watchdog)
+        listeners: Any = self.listeners
+        notifier: Any = self.notifier
+        self.supervisor = Supervisor(
+            self.reactor,
+            first or plan(),
+            lambda: plan(),
+            listeners,
+            notifier,
+            self.read,
+            self.used.append,
+            command=lambda count: ["python", "-m", "t", str(count)],
         )
-        self.lines: list[str] = []
-        self.levels: list[Any] = []
-        globalLogPublisher.addObserver(self.note)
-        self.addCleanup(globalLogPublisher.removeObserver, self.note)
+        self.supervisor.startService()
+        if serve:
+            self.template.serve()
 
-    def note(self, entry: dict[str, Any]) -> None:
-        self.lines.append(formatEvent(entry))
-        self.levels.append(entry["log_level"])
+    def read(self, function: Any) -> Deferred[Any]:
+        self.readings.append(Deferred())
+        return self.readings[-1]
 
-    def start(self, count: int = 1) -> Supervisor:
-        supervisor = Supervisor(self.reactor, self.listener, ["python", "-m", "w"], count)
-        supervisor.startService()
-        return supervisor
+    def reload(self, anew: Any = None, serve: bool = True) -> Process:
+        """Have the configuration read anew; return the new generation's template."""
+        self.supervisor.reload()
+        self.readings[-1].callback(anew or plan())
+        if serve:
+            self.template.serve()
+        return self.template
 
     @property
-    def spawned(self) -> list[Process]:
-        return self.reactor.spawned
+    def template(self) -> Process:
+        return self.reactor.spawned[-1]
 
-    def pauses(self, deaths: int) -> list[float]:
-        """Let the newest worker die at once so many times; return how long each pause was."""
-        pauses = []
-        for _ in range(deaths):
-            self.spawned[-1].end()
-            (call,) = self.reactor.getDelayedCalls()
-            pauses.append(round(call.getTime() - self.reactor.seconds(), 3))
-            before = len(self.spawned)
-            self.reactor.advance(pauses[-1] + 0.001)
-            self.assertEqual(len(self.spawned), before + 1)
-        return pauses
 
-    def test_start(self) -> None:
-        self.start(3)
-        self.assertEqual(len(self.spawned), 3)
-        arguments = self.spawned[0].arguments
-        self.assertEqual(arguments["executable"], "python")
-        self.assertEqual(arguments["args"], ["python", "-m", "w"])
-        descriptors = arguments["childFDs"]
-        self.assertEqual(descriptors[LISTENER_FD], LISTENER)
-        self.assertEqual(descriptors[PARENT_FD], "w")
-        self.assertNotIn(INTERNAL_FD, descriptors)
-
-    def test_internal_port(self) -> None:
-        internal: Any = SimpleNamespace(fileno=lambda: 11, close=lambda: self.closed.append(2))
-        supervisor = Supervisor(self.reactor, self.listener, ["w"], 1, internal)
-        supervisor.startService()
-        descriptors = self.spawned[0].arguments["childFDs"]
-        self.assertEqual((descriptors[LISTENER_FD], descriptors[INTERNAL_FD]), (LISTENER, 11))
-        self.assertEqual(descriptors[PARENT_FD], "w")
-        self.successResultOf(supervisor.stopService())
-        self.assertEqual(self.closed, [1, 2])
-
-    def test_one_that_dies_is_replaced(self) -> None:
-        self.start(2)
-        self.reactor.advance(YOUNG + 0.1)
-        self.spawned[0].end()
-        self.assertEqual(self.levels[-1], LogLevel.error)
-        self.assertIn("Worker 0, process 100, ended badly", self.lines[-1])
-        self.reactor.advance(0)
-        self.assertEqual(len(self.spawned), 3)
-        self.assertIn("Started worker 0, process 102", self.lines[-1])
-        self.spawned[1].end(ProcessDone(0))
-        self.assertIn("Worker 1, process 101, ended by itself", self.lines[-1])
-
-    def test_the_pause_grows_while_they_die_young(self) -> None:
+class TestReload(SupervisorCase):
+    def test_the_new_serve_before_the_old_finish(self) -> None:
         self.start()
-        pauses = self.pauses(1200)
-        self.assertEqual(pauses[:3], [0.2, 0.4, 0.8])
-        self.assertEqual(pauses, sorted(pauses))
-        self.assertEqual(pauses[-1], LONGEST_PAUSE)
-
-    def test_the_pause_is_gone_after_one_that_lived(self) -> None:
-        self.start()
-        self.pauses(5)
-        self.reactor.advance(YOUNG + 0.1)
-        self.assertEqual(self.pauses(2), [0.0, 0.2])
-
-    def test_one_that_cannot_be_started_is_tried_again(self) -> None:
-        self.start()
-        self.reactor.advance(YOUNG + 0.1)
-        self.reactor.refusals = [BlockingIOError(11, "Resource temporarily unavailable")] * 3
-        self.spawned[0].end()
-        for pause in (0.0, 0.2, 0.4, 0.8):
-            self.assertEqual(len(self.spawned), 1)
-            (call,) = self.reactor.getDelayedCalls()
-            self.assertAlmostEqual(call.getTime() - self.reactor.seconds(), pause)
-            self.reactor.advance(pause + 0.001)
-        self.assertEqual(len(self.spawned), 2)
-        refused = [line for line in self.lines if "could not be started" in line]
-        self.assertEqual(len(refused), 3)
-        self.assertIn("Worker 0 could not be started: [Errno 11] Resource", refused[0])
-        self.assertIn("again in 0.2 s", refused[0])
-
-    def test_one_that_cannot_be_started_at_first(self) -> None:
-        self.reactor.refusals = [MemoryError()]
-        self.start(3)
-        self.assertEqual(len(self.spawned), 2)
-        self.reactor.advance(0.2)
-        self.assertEqual(len(self.spawned), 3)
-        self.assertEqual({p.protocol.number for p in self.spawned}, {0, 1, 2})
-
-    def test_stop(self) -> None:
-        supervisor = self.start(2)
-        self.successResultOf(supervisor.stopService())
-        self.assertEqual([process.signals for process in self.spawned], [["TERM"], ["TERM"]])
-        self.assertEqual(self.closed, [1])
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
-        self.assertNotIn(LogLevel.error, self.levels)
-
-    def test_stop_kills_those_that_do_not_end(self) -> None:
-        supervisor = self.start(2)
-        self.spawned[1].stubborn = True
-        stopping: Deferred[Any] = supervisor.stopService()
-        self.reactor.advance(STOP_TIME - 0.1)
-        self.assertNoResult(stopping)
-        self.assertEqual(self.closed, [])
-        self.reactor.advance(0.1)
-        self.successResultOf(stopping)
-        self.assertEqual(self.spawned[1].signals, ["TERM", "KILL"])
-        self.assertEqual(self.spawned[0].signals, ["TERM"])
-        self.assertEqual(self.closed, [1])
-
-    def test_stop_while_one_has_just_ended(self) -> None:
-        supervisor = self.start()
-        # The process is gone, but its pipes are not closed yet.
-        self.spawned[0].pid = None
-        stopping = supervisor.stopService()
-        self.assertNoResult(stopping)
-        self.spawned[0].end()
-        self.successResultOf(stopping)
-
-    def test_stop_starts_no_other(self) -> None:
-        supervisor = self.start(2)
-        self.spawned[0].end()
-        self.reactor.refusals = [OSError(12, "Cannot allocate memory")]
-        self.reactor.advance(0.2)
-        self.successResultOf(supervisor.stopService())
+        old = self.template
+        assert self.notifier.told == ["ready: generation 1 serves with 2 worker(s)"]
+        new = self.reload(plan(count=3, reload=600), serve=False)
+        assert new is not old
+        assert new.load() == [0, 1, 2]
+        new.make(0)
+        new.make(1)
+        assert old.told == []
+        assert self.used == []
+        new.make(2)
+        (drain,) = old.told
+        assert drain == {"do": "drain", "seconds": 600, "leaving": False, "take_waiting": False}
+        assert "Generation 2 serves with 3 worker(s); generation 1 finish(es)" in self.lines[-1]
+        assert [used.count for used in self.used] == [3]
+        assert self.notifier.told[1:] == [
+            "reloading",
+            "ready: generation 2 serves with 3 worker(s)",
+        ]
+        old.end()
         self.reactor.advance(3600)
-        self.assertEqual(len(self.spawned), 2)
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        assert len(self.reactor.spawned) == 2
+
+    def test_the_queue_of_a_port_that_is_left(self) -> None:
+        self.start()
+        old = self.template
+        new = self.reload(plan(port=10))
+        assert new.arguments["childFDs"][5] == 10
+        assert old.told[0]["take_waiting"]
+
+    def test_several_generations_may_still_finish(self) -> None:
+        self.start()
+        first = self.template
+        second = self.reload()
+        self.reload()
+        assert len(first.told) == 2
+        assert len(second.told) == 1
+        stopping = self.supervisor.stopService()
+        for template in list(self.reactor.spawned):
+            assert template.told[-1]["leaving"]
+            self.assertNoResult(stopping)
+            template.end()
+        self.successResultOf(stopping)
+
+    def test_one_at_a_time(self) -> None:
+        self.start()
+        self.supervisor.reload()
+        for _ in range(5):
+            self.supervisor.reload()
+        assert len(self.readings) == 1
+        self.readings[0].callback(plan())
+        self.template.serve()
+        assert len(self.readings) == 2
+        self.readings[1].callback(plan())
+        self.template.serve()
+        assert len(self.readings) == 2
+        assert len(self.reactor.spawned) == 3
+
+    def test_reload_before_the_first_accept(self) -> None:
+        self.start(serve=False)
+        first = self.template
+        self.reload()
+        assert first.told[0]["do"] == messages.DRAIN
+        first.end()
+        assert self.notifier.told[-1] == "ready: generation 2 serves with 2 worker(s)"
 
 
-def test_the_command_of_a_worker() -> None:
-    command = worker_command(["--debug"])
-    assert command[1:] == ["-m", "glance.services.worker", "--debug"]
+class TestReloadGivenUp(SupervisorCase):
+    def given_up(self, old: Process, reason: str) -> None:
+        assert LogLevel.error in self.levels
+        assert any(f"everything stays as it was: {reason}" in line for line in self.lines)
+        assert old.told == []
+        assert self.used == []
+        told = self.notifier.told[-1]
+        assert told.startswith("ready: generation 1 serves with 2 worker(s); the last reload was")
+
+    def test_wrong_configuration(self) -> None:
+        self.start()
+        self.supervisor.reload()
+        self.readings[0].errback(ConfigError("[DEFAULT]x is wrong"))
+        self.given_up(self.template, "[DEFAULT]x is wrong")
+        assert len(self.reactor.spawned) == 1
+
+    def test_a_fault_of_ours(self) -> None:
+        self.start()
+        self.supervisor.reload()
+        self.readings[0].errback(ZeroDivisionError())
+        assert self.levels[-1] == LogLevel.critical
+        self.flushLoggedErrors(ZeroDivisionError)
+        self.reload()
+        assert self.notifier.told[-1] == "ready: generation 2 serves with 2 worker(s)"
+
+    def test_no_workers(self) -> None:
+        self.start()
+        self.reload(plan(count=0), serve=False)
+        self.given_up(self.template, "[DEFAULT]workers cannot become 0")
+
+    def test_port_that_cannot_be_opened(self) -> None:
+        self.start()
+        self.listeners.refusal = ConfigError("Cannot listen")
+        self.reload(serve=False)
+        self.given_up(self.template, "Cannot listen")
+        assert len(self.reactor.spawned) == 1
+
+    def test_worker_that_does_not_get_there(self) -> None:
+        self.start()
+        old = self.template
+        new = self.reload(plan(port=10), serve=False)
+        new.load()
+        new.make(0)
+        new.make(1, ready=False)
+        new.lose(1, 1)
+        self.given_up(old, "worker 1 ended badly")
+        # The first one may have accepted requests.
+        assert new.told[-1]["do"] == messages.DRAIN
+        (left,) = self.listeners.given_up
+        assert left["main"].socket.fileno() == 10
+        assert self.listeners.current["main"].socket.fileno() == 9
+
+    def test_worker_that_takes_too_long(self) -> None:
+        self.start()
+        old = self.template
+        new = self.reload(serve=False)
+        new.load()
+        new.make(0)
+        self.reactor.advance(READY_TIME)
+        self.given_up(old, f"not all new workers accepted requests within {READY_TIME:.0f} s")
+        assert new.told[-1]["do"] == messages.DRAIN
+        new.make(1)
+        assert old.told == []
+
+    def test_a_worker_of_before_is_still_replaced(self) -> None:
+        self.start()
+        old = self.template
+        new = self.reload(serve=False)
+        new.end(1)
+        old.lose(0)
+        self.reactor.advance(1)
+        assert old.wanted() == [0]
+
+
+class TestEnd(SupervisorCase):
+    def stop(self) -> Deferred[Any]:
+        return self.supervisor.stopService()
+
+    def test_drain(self) -> None:
+        self.start(plan(shutdown=60))
+        stopping = self.stop()
+        assert self.listeners.closed
+        assert self.template.told == [
+            {"do": "drain", "seconds": 60, "leaving": True, "take_waiting": True}
+        ]
+        assert self.notifier.told[-1] == "stopping: finishing requests"
+        self.reactor.advance(60 + STOP_TIME - 1)
+        self.assertNoResult(stopping)
+        self.template.end()
+        self.successResultOf(stopping)
+        assert self.reactor.getDelayedCalls() == []
+        assert LogLevel.error not in self.levels
+
+    def test_those_that_do_not_end_are_killed(self) -> None:
+        self.start(plan(shutdown=60))
+        stopping = self.stop()
+        self.reactor.advance(60 + STOP_TIME)
+        assert self.template.told[-1] == {"do": "kill"}
+        self.template.end()
+        self.successResultOf(stopping)
+
+    def test_as_long_as_it_takes(self) -> None:
+        self.start(plan(shutdown=0))
+        stopping = self.stop()
+        self.reactor.advance(1e6)
+        assert [message["do"] for message in self.template.told] == ["drain"]
+        self.template.end()
+        self.successResultOf(stopping)
+
+    def test_quickly(self) -> None:
+        self.start()
+        self.supervisor.hurry()
+        stopping = self.stop()
+        assert self.template.told[-1] == {"do": "hurry"}
+        self.reactor.advance(STOP_TIME)
+        assert self.template.told[-1] == {"do": "kill"}
+        self.template.end()
+        self.successResultOf(stopping)
+
+    def test_quickly_after_all(self) -> None:
+        self.start(plan(shutdown=0))
+        stopping = self.stop()
+        self.reactor.advance(100)
+        self.supervisor.hurry()
+        assert self.template.told[-1] == {"do": "hurry"}
+        self.reactor.advance(STOP_TIME)
+        assert self.template.told[-1] == {"do": "kill"}
+        self.template.end()
+        self.successResultOf(stopping)
+
+    def test_during_a_reload(self) -> None:
+        self.start()
+        self.reload(serve=False)
+        stopping = self.stop()
+        for template in self.reactor.spawned:
+            assert template.told[-1]["do"] == messages.DRAIN
+            template.end()
+        self.successResultOf(stopping)
+        assert LogLevel.error not in self.levels
+        assert self.reactor.getDelayedCalls() == []
+
+    def test_while_the_configuration_is_read(self) -> None:
+        self.start()
+        self.supervisor.reload()
+        stopping = self.stop()
+        self.template.end()
+        self.successResultOf(stopping)
+        self.readings[0].callback(plan())
+        assert len(self.reactor.spawned) == 1
+
+    def test_reload_comes_too_late(self) -> None:
+        self.start()
+        self.stop()
+        self.supervisor.reload()
+        assert self.readings == []
+
+
+class TestWatchdog(SupervisorCase):
+    def test_fed_while_a_worker_lives(self) -> None:
+        self.start(watchdog=30.0)
+        assert self.template.told == []
+        self.notifier.told.clear()
+        self.reactor.pump([10, 10])
+        assert self.notifier.told == ["alive"] * 2
+        self.template.report(messages.BEAT, number=1, pid=1)
+        self.reactor.pump([10, 10])
+        assert self.notifier.told == ["alive"] * 4
+        self.reactor.pump([10, 10, 10])
+        assert self.notifier.told == ["alive"] * 5
+
+    def test_workers_are_told_to_give_signs_of_life(self) -> None:
+        self.start(watchdog=30.0, serve=False)
+        self.template.report(messages.LOADED)
+        assert [message["beat"] for message in self.template.told] == [10.0, 10.0]
+
+
+def test_the_command_of_a_template() -> None:
+    command = template_command(["--debug"])(2)
+    assert command[1:] == ["-m", "glance.services.template", "2", "--debug"]
