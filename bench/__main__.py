@@ -14,9 +14,8 @@ _ALONE = {"fill": fill.main, "reload": reload.main, "scrub": scrub.main}
 
 def main(argv: Sequence[str]) -> int:
     """Do what the command line says; return the exit status."""
-    for name, alone in _ALONE.items():
-        if argv[:1] == [name]:
-            return alone(argv[1:])
+    if argv and argv[0] in _ALONE:
+        return _ALONE[argv[0]](argv[1:])
     args = options.parse(argv)
     try:
         return run.run(args)
