@@ -246,6 +246,12 @@ class MeanwhileTests(VerifyCase):
         report = self.verify()
         self.assertEqual((report["findings"], report["summary"]["busy"]), ([], 1))
 
+    def test_a_copy_under_way(self):
+        self.whole(A, "one")
+        self.put("two", A)
+        self.run_in_database(leases.thd_take, A, "copy", US.node, US.worker, "two")
+        self.assertEqual(self.found(), [])
+
     def test_an_upload_of_a_service_that_knows_no_leases(self):
         self.add_image(id=A, status="saving")
         self.put("one", A)
@@ -500,6 +506,7 @@ class RepairTests(VerifyCase):
         self.refer(A, "one", B)
         self.assertEqual(self.repair_found(), [("set_aside", "refused")])
         self.assertTrue(path.exists())
+        self.assertFalse(self.path("one", ASIDE).exists())
 
     def test_an_image_changes_at_the_last_moment(self):
         self.whole(A, "one", "two")
