@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from sqlalchemy import select
+
 from glance.db import images, leases, locations
+from glance.db.sealed_locations import seal_with
+from glance.db.tables import image_locations
 from glance.domain.errors import Unavailable
 from glance.stores.errors import StoreError, StoreTimeout
 from glance.stores.holdings import ASIDE
@@ -554,8 +558,19 @@ class RepairTests(VerifyCase):
     def test_locations_that_cannot_be_read(self):
         self.whole(A, "one")
         self.set_locations(A, value="c2VhbGVkIHdpdGggYW5vdGhlciBrZXk=")
-        self.assertEqual(self.repaired(), [("none", "none")] * 2)
-        self.assertIn("see the key", self.text)
+        for stores in (None, frozenset({"one"})):
+            self.assertEqual(self.repaired(stores=stores), [("none", "none")] * 2)
+            self.assertIn("see the key", self.text)
+
+    def test_sealed_locations(self):
+        seal_with(self.database.engine, "k" * 16)
+        self.whole(A, "one")
+        self.put("one", B)
+        seen = self.run_in_database(
+            lambda connection: connection.execute(select(image_locations.c.value)).scalar_one()
+        )
+        self.assertNotIn("file:", seen)
+        self.assertEqual(self.repaired(hashes=True), [("set_aside", "done")])
 
     def test_the_lease_of_one_that_died_does_no_harm(self):
         who = WorkerIdentity("node", "1.1")
