@@ -279,6 +279,9 @@ class Threads:
                     answer.callback(result)
                 else:
                     answer.errback(result)
+            elif ok and late is not None and not self._running:
+                # Its caller gave up because all ends; no other call is taken any more.
+                Thread(target=late, args=(result,), name=f"{self._name}-late", daemon=True).start()
             elif ok and late is not None:
                 tidy: Deferred[Any] = self.run(late, result, timeout=0, must_run=True)
                 tidy.addErrback(

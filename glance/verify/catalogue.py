@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from glance.db import verification
 from glance.domain.image import Image, Location
 from glance.domain.verification import SETTLED, Verdict, judge
-from glance.stores.errors import UnknownStore
+from glance.stores.errors import BadLocation, UnknownStore
 from glance.verify import state
 from glance.verify.records import error_record, record
 from glance.verify.settings import Tools
@@ -106,8 +106,8 @@ class CatalogueWalk:
             return True
         try:
             store = self._tools.stores.for_url(place.url, place.store_id)
-        except UnknownStore:
-            return False
+        except (UnknownStore, BadLocation):
+            return settings.wants(place.store_id)
         return settings.wants(store.store_id)
 
     async def _next(self) -> Image | None:

@@ -92,14 +92,9 @@ class Copies:
         """Say how it stands with a copy."""
         try:
             store = self._stores.for_url(location.url, location.store_id)
-        except UnknownStore:
-            return Verdict(
-                location.id,
-                location.store_id,
-                UNTOLD,
-                kind=UNREACHABLE,
-                found={"problem": "the location belongs to no configured store"},
-            )
+        except (UnknownStore, BadLocation) as error:
+            problem = {"problem": error.message}
+            return Verdict(location.id, location.store_id, UNTOLD, kind=UNREACHABLE, found=problem)
         ours = not is_read_only(store)
         where = location.id, store.store_id
         try:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from glance.db import verification
 from glance.db.verification import Look
+from glance.domain.image import is_readable
 from glance.domain.verification import ARRIVING, Finding, judge_object
 from glance.stores.errors import StoreError
 from glance.stores.interfaces import LEFTOVER, OBJECT, Held, IListable
@@ -133,7 +134,7 @@ class Strays:
             after = page[-1][0]
             urls = [url for _, url in page]
             # One that is encrypted with a key that we do not have may refer to anything.
-            unreadable += sum(":" not in url for url in urls)
+            unreadable += sum(not is_readable(url) for url in urls)
             for holdings in self._holdings.values():
                 keys = keys_in(await holdings.keys_of(urls))
                 await tools.state.clear(state.OBJECT, sorted(keys))

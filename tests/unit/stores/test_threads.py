@@ -1,6 +1,7 @@
 """Deadlines, queues and late answers of a store's threads, on a clock that only tests move."""
 
 from contextvars import ContextVar
+from threading import Event
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -106,6 +107,22 @@ class ThreadsTests(WarningsMixin, SynchronousTestCase):
         self.pool.release_all()
         self.assertEqual(ran, [True])
         self.assertEqual(settled, [1, 1])
+
+    def test_late_results_are_released_when_no_call_is_taken_any_more(self):
+        released, done = [], Event()
+
+        def release(result):
+            released.append(result)
+            done.set()
+
+        threads = self.threads()
+        answer = threads.run(lambda: "descriptor", must_run=True, late=release)
+        answer.cancel()
+        self.failureResultOf(answer, CancelledError)
+        threads.stop()
+        self.pool.release()
+        self.assertTrue(done.wait(60))
+        self.assertEqual(released, ["descriptor"])
 
     def test_late_results_are_released(self):
         released = []

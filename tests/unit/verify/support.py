@@ -16,8 +16,8 @@ from twisted.internet.defer import Deferred
 
 from glance.db import images
 from glance.db.tables import image_locations
-from glance.domain.image import Image, Location
-from glance.stores.errors import UnknownStore
+from glance.domain.image import Image, Location, is_readable
+from glance.stores.errors import BadLocation, UnknownStore
 from glance.stores.file import FileStore
 from glance.stores.threads import InlinePool
 from glance.transfers.hashing import Hashes
@@ -53,6 +53,8 @@ class FileStores:
         return self._stores[store_id]
 
     def for_url(self, url: str, store_id: str | None) -> Any:
+        if not is_readable(url):
+            raise BadLocation("It cannot be read.")
         if store_id not in self._stores:
             raise UnknownStore("There is none.")
         return self._stores[store_id]

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from uuid import UUID
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from glance.verify.catalogue import Frontier
 from glance.verify.state import State, StateError
@@ -80,6 +80,29 @@ class ResumingTests(VerifyCase):
         report = self.verify(hashes=True, parallel=3)
         self.assertEqual(report["summary"]["images"], whole["summary"]["images"])
         self.assertEqual(report["findings"], whole["findings"])
+
+    def test_out_of_order(self):
+        whole = self.verify(kept=False)
+        verification, tools = self.begin(parallel=2)
+        look = tools.copies.look
+
+        async def slow(image, location):
+            if image.id == NAMES[0]:
+                await Deferred()
+            self.reactor.advance(10)
+            return await look(image, location)
+
+        tools.copies.look = slow
+        work = Deferred.fromCoroutine(verification.run())
+        work.cancel()
+        self.failureResultOf(work, CancelledError)
+        self.end(tools)
+        looked = []
+        self.before_looks[:] = [lambda image: looked.append(image.id)]
+        report = self.verify(parallel=2)
+        # All others were done, and one of them is looked at again in the end.
+        self.assertEqual(looked, [NAMES[0], NAMES[1]])
+        self.assertEqual(report["summary"], whole["summary"])
 
     def test_one_that_is_over_begins_anew(self):
         first = self.verify()

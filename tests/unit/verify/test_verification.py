@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from sqlalchemy import select
+
 from glance.db import images, leases, locations
+from glance.db.sealed_locations import seal_with
+from glance.db.tables import image_locations
 from glance.domain.errors import Unavailable
 from glance.stores.errors import StoreError, StoreTimeout
 from glance.stores.holdings import ASIDE
@@ -245,6 +249,12 @@ class MeanwhileTests(VerifyCase):
         self.run_in_database(leases.thd_take, A, leases.UPLOAD, US.node, US.worker, "one")
         report = self.verify()
         self.assertEqual((report["findings"], report["summary"]["busy"]), ([], 1))
+
+    def test_a_copy_under_way(self):
+        self.whole(A, "one")
+        self.put("two", A)
+        self.run_in_database(leases.thd_take, A, "copy", US.node, US.worker, "two")
+        self.assertEqual(self.found(), [])
 
     def test_an_upload_of_a_service_that_knows_no_leases(self):
         self.add_image(id=A, status="saving")
@@ -500,6 +510,7 @@ class RepairTests(VerifyCase):
         self.refer(A, "one", B)
         self.assertEqual(self.repair_found(), [("set_aside", "refused")])
         self.assertTrue(path.exists())
+        self.assertFalse(self.path("one", ASIDE).exists())
 
     def test_an_image_changes_at_the_last_moment(self):
         self.whole(A, "one", "two")
@@ -547,8 +558,19 @@ class RepairTests(VerifyCase):
     def test_locations_that_cannot_be_read(self):
         self.whole(A, "one")
         self.set_locations(A, value="c2VhbGVkIHdpdGggYW5vdGhlciBrZXk=")
-        self.assertEqual(self.repaired(), [("none", "none")] * 2)
-        self.assertIn("see the key", self.text)
+        for stores in (None, frozenset({"one"})):
+            self.assertEqual(self.repaired(stores=stores), [("none", "none")] * 2)
+            self.assertIn("see the key", self.text)
+
+    def test_sealed_locations(self):
+        seal_with(self.database.engine, "k" * 16)
+        self.whole(A, "one")
+        self.put("one", B)
+        seen = self.run_in_database(
+            lambda connection: connection.execute(select(image_locations.c.value)).scalar_one()
+        )
+        self.assertNotIn("file:", seen)
+        self.assertEqual(self.repaired(hashes=True), [("set_aside", "done")])
 
     def test_the_lease_of_one_that_died_does_no_harm(self):
         who = WorkerIdentity("node", "1.1")
