@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     add("--workers", type=int, default=4, help="worker processes, 0 for none (%(default)s)")
     add("--clients", type=int, default=4, help="of each of the three kinds (%(default)s)")
     add("--pause", type=float, default=0.2, help="most seconds between reloads (%(default)s)")
-    add("--database", metavar="URL", help="the service's database, made by db sync; else SQLite")
+    add("--database", metavar="URL", help="an empty database for it, emptied again; else SQLite")
     add("--seed", type=int, default=1, help="of the clients' chances (%(default)s)")
     return out
 
@@ -77,6 +77,8 @@ def main(argv: Sequence[str]) -> int:
         for count, run in ((args.reloads, reloads), (args.kills, kills)):
             if count:
                 with Service(args.workers, args.database) as service:
+                    if _all_images(service.port):
+                        raise ServiceError("the database is not empty")
                     run(service, count, args, result)
     except ServiceError as e:
         result.fault(str(e))
@@ -246,10 +248,19 @@ def _check_catalogue(service: Service, load: Load, result: Result) -> None:
     ]
     for image_id in broken:
         result.fault(f"image {image_id} is not what was uploaded")
+    for image in images:
+        _delete(service.port, str(image["id"]))
     result.say(
         f"  catalogue: {statuses['active']} active, all bytes compared; "
         f"{statuses['queued']} queued; {len(there)} files"
     )
+
+
+def _delete(port: int, image_id: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("DELETE", f"/v2/images/{image_id}")
+    connection.getresponse().read()
+    connection.close()
 
 
 def _all_images(port: int) -> list[dict[str, object]]:

@@ -61,6 +61,8 @@ class Serving(Service):
         self._again = False
         self._quick = False
         self._stopping = False
+        #: Whether requests have been accepted since the start.
+        self._accepting = False
         self._watchdog = LoopingCall(self._feed_watchdog)
         self._watchdog.clock = reactor
 
@@ -97,6 +99,7 @@ class Serving(Service):
             return
         queues_left = self._listeners.take_over(opened)
         self._plan = plan
+        self._accepting = True
         finish_before(queues_left)
         try:
             self._use(plan)
@@ -117,13 +120,19 @@ class Serving(Service):
                 self._log.failure("Reload given up, everything stays as it was", result)
         if self._stopping:
             return
-        self._notifier.ready(
-            self.describe()
-            + ("; the last reload was given up, see the log" if result is not None else "")
-        )
+        if self._accepting:
+            given_up = "; the last reload was given up, see the log" if result is not None else ""
+            self._notifier.ready(self.describe() + given_up)
         if self._again:
             self._again = False
             self.reload()
+
+    def _first_accepts(self, result: None) -> None:
+        """Take note that what was started first accepts requests."""
+        self._accepting = True
+        # At the end of a reload it is told anyway.
+        if not (self._stopping or self._reloading):
+            self._notifier.ready(self.describe())
 
     def check(self, plan: Plan) -> None:
         """Judge whether it is possible to go on by a plan without a restart.

@@ -30,7 +30,7 @@ class SingleProcess(Serving):
         # Made only now: a daemon's process number is another than that of the process it was made
         # ready in.
         service = self._make(self._plan, self._listeners.current)
-        service.accepting.addCallbacks(self._is_ready, self._failed)
+        service.accepting.addCallbacks(self._first_accepts, self._failed)
         service.startService()
 
     def _make(self, plan: Plan, opened: Mapping[str, Listener]) -> Any:
@@ -48,10 +48,6 @@ class SingleProcess(Serving):
             lambda _: service.stopService()
         ).addCallback(lambda _: self._services.pop(service) and None)
         return service
-
-    def _is_ready(self, result: None) -> None:
-        if not (self._stopping or self._reloading):
-            self._notifier.ready(self.describe())
 
     def _failed(self, failure: Failure) -> None:
         if not self._stopping:

@@ -44,7 +44,7 @@ class Supervisor(Serving):
         super().startService()
         first = self._make(self._plan, self._listeners.current, why="start", trial=False)
         self._current = first
-        first.ready.addCallbacks(self._first_is_ready, lambda failure: None)
+        first.ready.addCallbacks(self._first_accepts, lambda failure: None)
         first.start()
 
     def _make(
@@ -65,10 +65,6 @@ class Supervisor(Serving):
         self._generations.append(generation)
         generation.ended.addCallback(lambda _: self._generations.remove(generation))
         return generation
-
-    def _first_is_ready(self, result: None) -> None:
-        if not (self._stopping or self._reloading):
-            self._notifier.ready(self.describe())
 
     def check(self, plan: Plan) -> None:
         """Refuse to become one process."""

@@ -26,10 +26,10 @@ from dataclasses import dataclass
 from typing import Any
 
 if __name__ == "__main__":
-    # A terminal sends these to all of its processes, and it is the supervisor that acts on them.
-    # What follows takes long enough to be interrupted.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Terminals and service managers send these to all processes, and it is the supervisor that acts
+    # on them. What follows takes long enough to be interrupted.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 from twisted.logger import Logger
 
@@ -85,7 +85,6 @@ class Template:
         self._finishing = False
         self._kill_at: float | None = None
         self._wake, self._woken = os.pipe()
-        self._told_to_end = False
 
     def run(self) -> Birth | None:
         """Do as told until there is nothing left to look after.
@@ -96,15 +95,11 @@ class Template:
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, self._note_end)
         while not (self._finishing and not self._workers):
             born = self._turn()
             if born is not None:
                 return born
         return None
-
-    def _note_end(self, *_: object) -> None:
-        self._told_to_end = True
 
     def _turn(self) -> Birth | None:
         links = {link.fileno(): pid for pid, (_, link) in self._workers.items()}
@@ -120,9 +115,6 @@ class Template:
         for descriptor in links.keys() & set(readable):
             self._hear(links[descriptor])
         self._bury()
-        if self._told_to_end:
-            self._told_to_end = False
-            self._drain(messages.DRAIN, self._shutdown_time)
         if self._commands in readable:
             return self._obey_all()
         return None
@@ -134,8 +126,17 @@ class Template:
         data = os.read(self._commands, 65536)
         if not data:
             # Nobody is there to go on for.
+            os.close(self._commands)
             self._commands = None
-            self._drain(messages.DRAIN, self._shutdown_time)
+            self._finish()
+            self._pass_on(
+                {
+                    "do": messages.DRAIN,
+                    "seconds": self._shutdown_time,
+                    "leaving": True,
+                    "take_waiting": True,
+                }
+            )
             if self._shutdown_time:
                 self._kill_at = time.monotonic() + self._shutdown_time + ORPHANS_TIME
             return None
@@ -156,10 +157,6 @@ class Template:
             self._finish()
             self._pass_on(message)
         return None
-
-    def _drain(self, what: str, seconds: float) -> None:
-        self._finish()
-        self._pass_on({"do": what, "seconds": seconds, "leaving": True, "take_waiting": True})
 
     def _finish(self) -> None:
         """Make no more workers, and hold no port open, for who holds one has a queue."""

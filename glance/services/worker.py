@@ -123,8 +123,8 @@ class Worker:
             self._stop()
 
     def end(self) -> None:
-        """Drain, because somebody told this very process to end."""
-        self.obey(orphaned(self._drain_time))
+        """Drain, because somebody told this very process to end; others may go on."""
+        self.obey(draining(self._drain_time, leaving=False))
 
     def _cannot_start(self, failure: Failure) -> None:
         if self._service.running and not self._service.draining:
@@ -133,9 +133,9 @@ class Worker:
             self._stop()
 
 
-def orphaned(seconds: float) -> Message:
-    """Return the command that the loss of the parent amounts to."""
-    return {"do": messages.DRAIN, "seconds": seconds, "leaving": True, "take_waiting": True}
+def draining(seconds: float, *, leaving: bool) -> Message:
+    """Return the command to drain; parameters are those of ``ApiService.drain``."""
+    return {"do": messages.DRAIN, "seconds": seconds, "leaving": leaving, "take_waiting": True}
 
 
 def serve(born: Birth, loaded: Loaded, prepared: Prepared, listeners: list[socket.socket]) -> int:
@@ -161,7 +161,7 @@ def serve(born: Birth, loaded: Loaded, prepared: Prepared, listeners: list[socke
     def obey(message: Message) -> None:
         worker.obey(message)
 
-    link = Link(reactor, born.link, orphaned(drain_time), obey)
+    link = Link(reactor, born.link, draining(drain_time, leaving=True), obey)
     worker = Worker(service, link.say, stop, drain_time)
     reactor.addReader(link)
     # It may come twice, from our parent and from a service manager that sends it to all.

@@ -177,6 +177,22 @@ class TestReload(SupervisorCase):
         first.end()
         assert self.notifier.told[-1] == "ready: generation 2 serves with 2 worker(s)"
 
+    def test_reload_before_the_first_accept_is_given_up(self) -> None:
+        self.start(serve=False)
+        self.supervisor.reload()
+        self.readings[0].errback(ConfigError("[DEFAULT]x is wrong"))
+        assert self.notifier.told == ["reloading"]
+        self.template.serve()
+        assert self.notifier.told[1:] == ["ready: generation 1 serves with 2 worker(s)"]
+
+    def test_the_first_accept_while_a_reload_is_given_up(self) -> None:
+        self.start(serve=False)
+        self.supervisor.reload()
+        self.template.serve()
+        assert self.notifier.told == ["reloading"]
+        self.readings[0].errback(ConfigError("[DEFAULT]x is wrong"))
+        assert self.notifier.told[1].startswith("ready: generation 1 serves with 2 worker(s); ")
+
 
 class TestReloadGivenUp(SupervisorCase):
     def given_up(self, old: Process, reason: str) -> None:

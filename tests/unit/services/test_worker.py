@@ -60,7 +60,7 @@ class WorkerTests(LoggedCase):
 
     def test_told_to_end_by_a_signal(self) -> None:
         self.worker.end()
-        assert self.service.told == [(60, True, True)]
+        assert self.service.told == [(60, False, True)]
 
     def test_cannot_start(self) -> None:
         self.service.accepting.errback(ZeroDivisionError())
