@@ -54,6 +54,7 @@ class Deletions:
     """Takes jobs to their end.
 
     :param pool_size: images worked on at the same time.
+    :param is_ours: tells whether a job's lease certainly is ours still.
     :param ended: called with each job that is over, and whether nothing is left of its image's
         data.
     :param changed: called when something has moved on.
@@ -66,6 +67,7 @@ class Deletions:
         stores: Stores,
         reactor: Any,
         pool_size: int,
+        is_ours: Callable[[Job], bool],
         ended: Callable[[Job, bool], None],
         changed: Callable[[], None],
     ) -> None:
@@ -73,6 +75,7 @@ class Deletions:
         self._stores = stores
         self._reactor = reactor
         self._pool_size = pool_size
+        self._is_ours = is_ours
         self._ended = ended
         self._changed = changed
         self._lanes: dict[str, Lane] = {}
@@ -174,7 +177,7 @@ class Deletions:
         self._ended(job, not job.failed)
 
     def _begin(self, lane: Lane, job: Job) -> None:
-        if job.lost:
+        if job.lost or not self._is_ours(job):
             self.summary.skipped += 1
             self._ended(job, False)
         elif lane.passes_over():

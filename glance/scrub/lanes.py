@@ -38,6 +38,7 @@ class Job:
     """One image on its way: its locations go one after the other.
 
     :param left: those that are still to be deleted.
+    :param claimed_at: when its image was claimed at the earliest, by the reactor.
     :ivar gone: ids of locations whose data is gone.
     :ivar tries: of the first location of those that are left.
     :ivar failed: whether one of them could not be deleted.
@@ -47,6 +48,7 @@ class Job:
 
     claim: Claim
     left: deque[Location]
+    claimed_at: float
     gone: list[int] = field(default_factory=list)
     tries: int = 0
     failed: bool = False

@@ -46,6 +46,7 @@ class Scrubber:
 
     :param reaper: frees what dead scrubbers hold, before each pass.
     :param identity: this process.
+    :param stale_time: ``[DEFAULT] transfer_stale_time``, seconds.
     :param scrub_time: ``[DEFAULT] scrub_time``, seconds.
     :param pool_size: ``[DEFAULT] scrub_pool_size``.
     :param report: told of progress.
@@ -60,6 +61,7 @@ class Scrubber:
         identity: WorkerIdentity,
         reactor: Any,
         *,
+        stale_time: float,
         scrub_time: int,
         pool_size: int,
         report: Callable[[Summary], None] = lambda _: None,
@@ -73,7 +75,11 @@ class Scrubber:
         self._pool_size = pool_size
         self._report = report
         self._recorder = Recorder(database, self._recorded)
-        self._deletions = Deletions(stores, reactor, pool_size, self._ended, self._changed)
+        self._deletions = Deletions(
+            stores, reactor, pool_size, self._is_ours, self._ended, self._changed
+        )
+        # What is begun must end before others take it for dead, restore the image, and lose it.
+        self._trusted = (heartbeat.interval + stale_time) / 2
         self._stopping = False
         self._waiters: list[Deferred[None]] = []
         # Jobs over so far; and when images were last claimed, with what it was then.
@@ -132,11 +138,11 @@ class Scrubber:
                 await self._await_room(size // 2)
 
     async def _claim(self, image_ids: list[str]) -> None:
-        who = self._identity
+        who, now = self._identity, self._reactor.seconds()
         claims = await self._database.runInteraction(thd_claim, image_ids, who.node, who.worker)
         self._deletions.summary.skipped += claims.held
         for claim in claims.mine:
-            job = Job(claim, deque(claim.locations))
+            job = Job(claim, deque(claim.locations), now)
             job.release = self._heartbeat.hold(claim.lease, job)
             self._deletions.add(job)
         self._deletions.pump()
@@ -165,6 +171,14 @@ class Scrubber:
         )
         if deadline.active():
             deadline.cancel()
+
+    def _is_ours(self, job: Job) -> bool:
+        """Tell whether nobody can have taken a job over: its lease was renewed not long ago.
+
+        We may have stood still, or have been cut off from the database and not from the store.
+        """
+        renewed_at = max(job.claimed_at, self._heartbeat.renewed_at)
+        return bool(self._reactor.seconds() - renewed_at < self._trusted)
 
     def _ended(self, job: Job, whole: bool) -> None:
         self._over += 1

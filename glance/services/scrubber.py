@@ -139,6 +139,7 @@ class ScrubberService(MultiService):
             reaper,
             identity,
             self._reactor,
+            stale_time=conf.transfer_stale_time,
             scrub_time=conf.scrub_time,
             pool_size=conf.scrub_pool_size,
             report=self._report,

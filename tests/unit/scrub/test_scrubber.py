@@ -205,6 +205,34 @@ class TestLeases(ScrubCase):
         self.assertEqual((summary.images, summary.skipped), (2, 1))
         self.assertEqual(sorted(self.statuses().values()), ["deleted", "deleted", "pending_delete"])
 
+    def test_what_may_be_anothers_by_now_is_not_begun(self):
+        """Cut off from the database, we cannot know whether an image was restored meanwhile."""
+        for n in range(3):
+            self.pending(f"image-{n}", "fast")
+        self.fast.faults["delete"] = hanging = Deferred()
+        done = self.begin()
+        with mock.patch("glance.db.leases.thd_beat", side_effect=Unavailable("away")):
+            self.advance(STALE - 1)
+        self.end_leases()
+        self.set_image("image-2", status="active", deleted=False)
+        del self.fast.faults["delete"]
+        hanging.callback(None)
+        summary = self.successResultOf(done)
+        self.assertEqual((summary.images, summary.skipped), (2, 1))
+        self.assertEqual(self.fast.objects, {"image-2": b"data"})
+        self.assertEqual(self.status("image-2"), "active")
+
+    def test_what_is_renewed_may_wait_for_long(self):
+        self.pending("one", "slow")
+        self.pending("two", "slow")
+        self.pending("three", "slow")
+        self.slow.faults["delete"] = hanging = Deferred()
+        done = self.begin()
+        self.advance(deletions.OVERDUE - 1)
+        del self.slow.faults["delete"]
+        hanging.callback(None)
+        self.assertEqual(self.successResultOf(done).images, 3)
+
 
 class TestFailures(ScrubCase):
     def test_refusal_is_final(self):
