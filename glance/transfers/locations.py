@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from glance.db import images, leases, locations
+from glance.db.due import thd_is_pending
 from glance.db.txdbapi import Database
 from glance.domain.errors import Conflict, Forbidden, Invalid, InvalidStatus, NotFound
 from glance.domain.image import ACTIVE, Image, Location
@@ -243,6 +244,9 @@ def _thd_settle(
 def _thd_unfinished(
     connection: Connection, image_id: str
 ) -> tuple[tuple[Location, ...], frozenset[str]]:
+    if thd_is_pending(connection, image_id):
+        # All its locations are marked so. They are the scrubber's, and it may yet be restored.
+        return (), frozenset()
     leaving = tuple(locations.thd_leaving(connection, image_id))
     try:
         image = images.thd_get(connection, image_id, Viewer(is_admin=True))

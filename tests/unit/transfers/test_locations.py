@@ -181,6 +181,15 @@ class TestLettingGo(KeeperCase):
         self.failure(self.keeper.let_go(left), InUse)
         self.assertEqual(self.leaving(), [HERE, COPY])
 
+    def test_recovery_leaves_a_deleted_image_to_the_scrubber(self):
+        """A verification may have held it, and died; it can still be restored."""
+        self.active(HERE, COPY)
+        self.run_in_database(images.thd_mark_deleted, self.image(), delayed=True)
+        lease = self.take_lease(kind=leases.LOCATION, store_id=None)
+        self.result(self.keeper.finish_interrupted(IMAGE, lease))
+        self.assertEqual(self.store.objects, {"here": b"data", "copy": b"data"})
+        self.assertEqual((self.leaving(), self.all_leases()), ([HERE, COPY], []))
+
     def test_rest_follows_though_the_client_went_away(self):
         self.active(HERE, COPY)
         saving = Deferred()
