@@ -73,7 +73,7 @@ class ScrubberService(MultiService):
         conf = loaded.conf
         engine = make_configured_engine(conf.database, conf.metadata_encryption_key)
         self._database = Database(engine, reactor, threads=conf.database.max_pool_size or 5)
-        self._stores = Stores(conf, reactor)
+        self._stores = Stores(conf, reactor, make_directories=False)
         self._scrubber: Scrubber | None = None
         self._loop: LoopingCall | None = None
         # What there is to wait for: the beginning with all that is done once, and the last pass.
