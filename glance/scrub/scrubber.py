@@ -14,10 +14,12 @@ from datetime import timedelta
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from glance.db.columns import utcnow
 from glance.db.due import Due, thd_due
-from glance.db.pending import thd_claim
+from glance.db.pending import Claim, thd_claim
+from glance.db.sharing import thd_borrowings
 from glance.db.txdbapi import Database
 from glance.scrub.deletions import Deletions
 from glance.scrub.lanes import Job
@@ -52,6 +54,8 @@ class Scrubber:
     :param report: told of progress.
     """
 
+    _log = Logger()
+
     def __init__(
         self,
         database: Database,
@@ -82,6 +86,7 @@ class Scrubber:
         self._trusted = (heartbeat.interval + stale_time) / 2
         self._stopping = False
         self._waiters: list[Deferred[None]] = []
+        self._borrowings: dict[str, list[int]] = {}
         # Jobs over so far; and when images were last claimed, with what it was then.
         self._over = 0
         self._claimed: tuple[float, int] | None = None
@@ -130,6 +135,8 @@ class Scrubber:
             page = await self._database.runReading(thd_due, until, after, PAGE)
             if not page:
                 return
+            if after is None:
+                await self._seek_borrowings()
             after = page[-1]
             ids = deque(due.id for due in page)
             while ids and not self._is_over:
@@ -137,15 +144,35 @@ class Scrubber:
                 await self._claim([ids.popleft() for _ in range(size)])
                 await self._await_room(size // 2)
 
+    async def _seek_borrowings(self) -> None:
+        self._borrowings, last = {}, 0
+        while found := await self._database.runReading(thd_borrowings, last, PAGE):
+            last = found[-1][0]
+            for key, place in found:
+                if place:
+                    self._borrowings.setdefault(place, []).append(key)
+
     async def _claim(self, image_ids: list[str]) -> None:
         who, now = self._identity, self._reactor.seconds()
-        claims = await self._database.runInteraction(thd_claim, image_ids, who.node, who.worker)
+        claims = await self._database.runInteraction(
+            thd_claim, image_ids, who.node, who.worker, self._borrowings
+        )
         self._deletions.summary.skipped += claims.held
         for claim in claims.mine:
-            job = Job(claim, deque(claim.locations), now)
+            job = self._make_job(claim, now)
             job.release = self._heartbeat.hold(claim.lease, job)
             self._deletions.add(job)
         self._deletions.pump()
+
+    def _make_job(self, claim: Claim, now: float) -> Job:
+        left = deque(place for place in claim.locations if place.id not in claim.shared)
+        job = Job(claim, left, now)
+        if claim.shared:
+            # Done with, as far as this image is concerned.
+            job.gone.extend(sorted(claim.shared))
+            self._deletions.summary.shared += len(claim.shared)
+            self._log.warn("Image {id}: data that another image has too stays", id=claim.image_id)
+        return job
 
     def _batch_size(self) -> int:
         """Return how many images are about half a second's work."""

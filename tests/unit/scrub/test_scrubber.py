@@ -6,9 +6,10 @@ from unittest import mock
 
 from twisted.internet.defer import Deferred, fail
 
-from glance.db import leases, pending
+from glance.db import images, leases, pending
 from glance.db.sealed_locations import Sealer, seal_with
 from glance.domain.errors import Unavailable
+from glance.domain.image import Image, Location
 from glance.scrub import deletions, lanes, recorder, scrubber
 from glance.scrub.lanes import PAUSES, TRIES
 from glance.scrub.reaper import LONG_DEAD
@@ -100,6 +101,47 @@ class TestPass(ScrubCase):
         self.assertEqual(self.statuses(), {"one": "deleted", "two": "pending_delete"})
         ((_, reason),) = summary.failures
         self.assertNotIn(lost, reason)
+
+    def live(self, image_id, url):
+        """Make an image that is in use, and whose data is where a URL leads."""
+        self.run_in_database(images.thd_insert, Image(id=image_id, status="active", size=4))
+        location = Location(url, {"store": "fast"})
+        self.run_in_database(images.thd_add_location, image_id, location)
+
+    def assertStays(self, image_id, name):
+        summary = self.run_pass()
+        self.assertEqual((summary.images, summary.shared, summary.size), (1, 1, 0))
+        self.assertIn(name, self.fast.objects)
+        self.assertEqual(self.status(image_id), "deleted")
+        self.assertEqual(self.location_statuses(image_id), ["deleted"])
+
+    def test_data_that_another_image_has_too(self):
+        self.pending("gone", "fast")
+        self.live("other", "memory:gone")
+        self.assertStays("gone", "gone")
+
+    def test_data_that_another_image_has_too_sealed(self):
+        self.pending("gone", "fast")
+        seal_with(self.database.engine, "0123456789abcdef")
+        self.live("other", "memory:gone")
+        self.assertStays("gone", "gone")
+
+    def test_data_that_is_another_images(self):
+        self.live("other", "memory:other")
+        self.fast.objects["other"] = b"data"
+        self.pending("gone")
+        self.add_row("gone", "memory://other", "fast", "pending_delete")
+        self.assertStays("gone", "other")
+
+    def test_data_that_nobody_has_any_more(self):
+        self.pending("one", "fast")
+        self.pending("two")
+        self.add_row("two", "memory:one", "fast", "pending_delete")
+        self.pending("three", "fast")
+        self.live("other", "memory:elsewhere")
+        summary = self.run_pass()
+        self.assertEqual((summary.images, summary.shared), (3, 0))
+        self.assertEqual(self.fast.objects, {})
 
     def test_many_pages_and_batches(self):
         self.patch(scrubber, "PAGE", 7)
