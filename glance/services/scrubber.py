@@ -177,6 +177,10 @@ class ScrubberService(MultiService):
             self._notifier.status(summary.line())
 
     def _tell(self, summary: Summary) -> None:
+        if summary.idle:
+            # Others were faster. Cron would send by mail what is said.
+            self._progress(summary.line())
+            return
         for line in summary.details():
             self._complain(line)
         (self._complain if summary.failed else self._say)(summary.line())
