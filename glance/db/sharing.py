@@ -38,6 +38,11 @@ def place_of(url: str) -> str:
     return "/".join(filter(None, path.split("/")))
 
 
+def may_be_borrowed(image_id: str, location: Location) -> bool:
+    """Tell whether an image's data is not named after it, and so may be another's."""
+    return not location.url.startswith(_FOREIGN) and image_id not in place_of(location.url)
+
+
 def thd_borrowings(connection: Connection, after: int, limit: int) -> list[tuple[int, str]]:
     """List where images have data that is not named after them: the rows' numbers and the places.
 
@@ -74,7 +79,8 @@ def thd_shared(
     """Return the numbers of those locations of some images whose data a live image has too.
 
     :param places: by image.
-    :param borrowings: all that there are.
+    :param borrowings: all that there are. Without them, what is borrowed of the images given is not
+        found, only what they have borrowed of others.
     """
     rows: set[int] = set()
     names: set[str] = set()
