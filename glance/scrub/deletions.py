@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from glance.domain.errors import GlanceError
 from glance.domain.image import Location
-from glance.scrub.lanes import PAUSES, TRIES, Job, Lane
+from glance.scrub.lanes import PAUSES, SILENT, TRIES, Job, Lane
 from glance.scrub.summary import Summary
 from glance.stores.errors import (
     BadLocation,
@@ -34,8 +34,6 @@ TOLD = 10
 
 #: What a store says that trying again will not change.
 FINAL = (BadLocation, DeleteForbidden, InUse)
-
-_SILENT = "The store does not answer."
 
 
 class _Step:
@@ -72,6 +70,8 @@ class Deletions:
         changed: Callable[[], None],
     ) -> None:
         self.summary = Summary()
+        #: By the ids of stores that are not even asked in this pass: why.
+        self.barred: dict[str, str] = {}
         self._stores = stores
         self._reactor = reactor
         self._pool_size = pool_size
@@ -90,6 +90,7 @@ class Deletions:
         """Count into another summary from now on, and give stores that failed another chance."""
         self.summary = summary
         self._closing = False
+        self.barred = {}
         for lane in self._lanes.values():
             lane.begin_pass(self._reactor.seconds())
 
@@ -143,7 +144,7 @@ class Deletions:
         for lane in self._lanes.values():
             if lane.overdue:
                 self.summary.failed += lane.overdue
-                self.summary.failures[lane.name, _SILENT] += lane.overdue
+                self.summary.failures[lane.name, SILENT] += lane.overdue
 
     def pump(self) -> None:
         """Begin as many jobs as may be under way, of one lane after the other."""
@@ -168,6 +169,9 @@ class Deletions:
                 name = self._stores.for_url(location.url, location.store_id).store_id
             except StoreError as error:
                 self._give_up(job, location.store_id or "unknown", error.message)
+                continue
+            if name in self.barred:
+                self._give_up(job, name, self.barred[name])
                 continue
             lane = self._lanes.get(name)
             if lane is None:

@@ -32,6 +32,9 @@ SPACING = 8
 SHUT_TIME = 60.0
 LONGEST_SHUT_TIME = 900.0
 
+#: Why a store is left alone that hangs.
+SILENT = "The store does not answer."
+
 
 @dataclass(slots=True, eq=False)
 class Job:
@@ -158,7 +161,7 @@ class Lane:
         self.overdue += 1
         if not self.hung or self.reason:
             return False
-        self.shut("The store does not answer.", now)
+        self.shut(SILENT, now)
         return True
 
     def shut(self, reason: str, now: float) -> None:

@@ -23,6 +23,7 @@ from glance.db.sharing import thd_borrowings
 from glance.db.txdbapi import Database
 from glance.scrub.deletions import Deletions
 from glance.scrub.lanes import Job
+from glance.scrub.mounts import blind_stores
 from glance.scrub.reaper import Reaper
 from glance.scrub.recorder import BATCH, Recorder
 from glance.scrub.summary import Summary
@@ -71,6 +72,7 @@ class Scrubber:
         report: Callable[[Summary], None] = lambda _: None,
     ) -> None:
         self._database = database
+        self._stores = stores
         self._heartbeat = heartbeat
         self._reaper = reaper
         self._identity = identity
@@ -136,6 +138,9 @@ class Scrubber:
             if not page:
                 return
             if after is None:
+                self._deletions.barred = await blind_stores(
+                    self._database, self._stores, self._reactor
+                )
                 await self._seek_borrowings()
             after = page[-1]
             ids = deque(due.id for due in page)

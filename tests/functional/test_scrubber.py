@@ -85,6 +85,24 @@ def test_directory_that_is_not_there_says_nothing_of_the_data(idle: Server) -> N
     assert Scrubber(idle).run("--restore", image_id).returncode == 0
 
 
+def test_empty_directory_where_images_have_their_data(delaying: Server) -> None:
+    """What stands where a file system is not mounted."""
+    rows = Catalogue(delaying)
+    used = delaying.image(DATA)
+    (image_id,) = rows.make_pending(1)
+    away = delaying.images.with_name("away")
+    delaying.images.rename(away)
+    delaying.images.mkdir()
+    refused = Scrubber(delaying).run()
+    assert refused.returncode == 1
+    assert "is a file system not mounted?" in refused.stderr
+    assert rows.status(image_id) == "pending_delete"
+    delaying.images.rmdir()
+    away.rename(delaying.images)
+    assert Scrubber(delaying).run().stdout == "Scrubbed 1 image (4 bytes).\n"
+    assert delaying.download(used).body == DATA
+
+
 def test_data_that_is_gone_already_and_images_without_any(delaying: Server) -> None:
     rows = Catalogue(delaying)
     image_id, empty = rows.make_pending(2)

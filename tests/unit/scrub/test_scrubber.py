@@ -2,18 +2,21 @@
 
 import random
 from functools import partial
+from types import SimpleNamespace
 from unittest import mock
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import alsoProvides
 
 from glance.db import images, leases, pending
 from glance.db.sealed_locations import Sealer, seal_with
 from glance.domain.errors import Unavailable
 from glance.domain.image import Image, Location
-from glance.scrub import deletions, lanes, recorder, scrubber
+from glance.scrub import deletions, lanes, mounts, recorder, scrubber
 from glance.scrub.lanes import PAUSES, TRIES
 from glance.scrub.reaper import LONG_DEAD
 from glance.stores.errors import DataNotFound, DeleteForbidden, DeleteNotSupported, StoreError
+from glance.stores.interfaces import IListable
 from tests.unit.scrub.doubles import ELSEWHERE, INTERVAL, SIBLING, STALE, ScrubCase
 from tests.unit.transfers.doubles import US
 
@@ -415,6 +418,63 @@ class TestFailures(ScrubCase):
         summary = self.run_pass()
         self.assertEqual(summary.images, 6)
         self.assertGreater(summary.missing, 0)
+
+
+class TestMounts(ScrubCase):
+    """A store that is quite empty, though images in use have their data there, is not believed."""
+
+    def setUp(self):
+        super().setUp()
+        self.barren = succeed(True)
+        self.asked = []
+        alsoProvides(self.fast, IListable)
+        self.fast.holdings = lambda: SimpleNamespace(is_barren=self.is_barren)
+        self.pending("gone", "fast")
+        self.pending("other", "slow")
+        self.fast.objects.clear()
+
+    def is_barren(self, url):
+        self.asked.append(url)
+        return self.barren
+
+    def in_use(self, status="active"):
+        self.run_in_database(images.thd_insert, Image(id="used", status=status, size=4))
+        location = Location("memory:used", {"store": "fast"})
+        self.run_in_database(images.thd_add_location, "used", location)
+
+    def assertNotAsked(self, reason):
+        summary = self.run_pass()
+        self.assertEqual((summary.images, summary.missing, summary.failed), (1, 0, 1))
+        self.assertEqual(dict(summary.failures), {("fast", reason): 1})
+        self.assertEqual(self.statuses()["gone"], "pending_delete")
+        self.assertEqual((self.fast.calls, self.all_leases()), ([], []))
+
+    def test_nothing_at_all_is_there(self):
+        self.in_use()
+        self.assertNotAsked(mounts.NOTHING)
+        self.barren = succeed(False)
+        self.assertEqual(self.run_pass().images, 1)
+        self.assertEqual(self.asked, ["memory:used"] * 2)
+
+    def test_that_cannot_be_told(self):
+        self.in_use("deactivated")
+        self.barren = fail(StoreError("away"))
+        self.assertNotAsked("away")
+
+    def test_no_answer(self):
+        self.in_use()
+        self.barren = Deferred()
+        done = self.begin()
+        self.assertNoResult(done)
+        self.advance(mounts.LOOK_TIME)
+        summary = self.successResultOf(done)
+        self.assertEqual((summary.images, summary.failed), (1, 1))
+        self.assertEqual(self.statuses()["gone"], "pending_delete")
+
+    def test_no_image_in_use(self):
+        """Then nothing has to be there."""
+        self.in_use("queued")
+        self.assertEqual((self.run_pass().images, self.asked), (2, []))
 
 
 class TestStopping(ScrubCase):
