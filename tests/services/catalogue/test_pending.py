@@ -14,6 +14,7 @@ from glance.db import images, leases, pending, restoring
 from glance.db.columns import utcnow
 from glance.db.due import Due, thd_due
 from glance.db.engine import make_engine
+from glance.db.locations import thd_newest
 from glance.db.own_tables import image_tombstones, transfer_leases
 from glance.db.pending import Claim, Claims, Outcome
 from glance.db.restoring import Begun
@@ -142,6 +143,16 @@ def test_data_that_live_images_have_too(catalogue: Catalogue, key: str | None) -
         [place.url for place in claimed.locations if place.id in claimed.shared] for claimed in mine
     ]
     assert shared == [[f"file:///d/{one}"], [f"file:///d/{three}"]]
+
+
+def test_newest_locations_of_images_in_use(catalogue: Catalogue) -> None:
+    for image_id, state in (("a", "active"), ("b", "deactivated"), ("c", "queued")):
+        catalogue.add(id=image_id, status=state)
+        catalogue.run(images.thd_add_location, image_id, Location(f"x:{image_id}", {"store": "s"}))
+    doomed(catalogue, "d", "x:d")
+    newest = catalogue.read(thd_newest, 5)
+    assert [(place.url, place.store_id) for place in newest] == [("x:b", "s"), ("x:a", "s")]
+    assert [place.url for place in catalogue.read(thd_newest, 1)] == ["x:b"]
 
 
 def test_what_is_not_pending_is_not_claimed(catalogue: Catalogue) -> None:
