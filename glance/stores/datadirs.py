@@ -190,6 +190,18 @@ def thd_probe(dirs: Iterable[DataDir]) -> None:
             raise StoreError(f"{path} cannot be written.")
 
 
+def thd_check_there(group: str, option: str, datadir: DataDir) -> None:
+    """Check that a directory exists.
+
+    :raises BadStoreConfiguration: it does not.
+    """
+    if not os.path.isdir(datadir.path):
+        raise BadStoreConfiguration(
+            f"[{group}] {option}: {datadir.path} is not there. Is it mounted? glance-api makes it "
+            "when it starts first."
+        )
+
+
 def thd_prepare(group: str, option: str, datadir: DataDir, perm: int) -> None:
     """Create a directory if it is missing and check that files can be made in it.
 

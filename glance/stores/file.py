@@ -58,6 +58,8 @@ class FileStore:
         self.description: str | None = getattr(section, "store_description", None)
         self.weight: int = getattr(section, "weight", None) or 0
         self.writable = False
+        #: Whether directories that are missing are made.
+        self.makes_directories = True
         self._prepared = self._probing = False
         self._group = getattr(section, "group", store_id)
         self._fault: BadStoreConfiguration | None = None
@@ -97,7 +99,7 @@ class FileStore:
         return [d.path for d in self._dirs]
 
     def start(self) -> Deferred[None]:
-        """Create missing directories and check that they can be used.
+        """Create missing directories, where that is wanted, and check that they can be used.
 
         :raises BadStoreConfiguration: they cannot; the store reads, but does not write.
         """
@@ -118,6 +120,8 @@ class FileStore:
         option = "filesystem_store_datadirs" if self._several else "filesystem_store_datadir"
         try:
             for datadir in self._dirs:
+                if not self.makes_directories:
+                    datadirs.thd_check_there(self._group, option, datadir)
                 datadirs.thd_prepare(self._group, option, datadir, self._perm)
             if self._metadata_file:
                 self._metadata = self._thd_read_metadata(self._metadata_file)
