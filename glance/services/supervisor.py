@@ -7,6 +7,7 @@ what it has and ends.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -159,5 +160,15 @@ def template_command(argv: Sequence[str]) -> Callable[[int], list[str]]:
 
     :param argv: the options that the parent was started with.
     """
-    program = [sys.executable, "-m", "glance.services.template"]
+    # "-m" looks for modules in the directory that we are in. There it may find others than we did,
+    # or somebody's who wants them to be run.
+    options = [] if _finds_modules_here() else ["-P"]
+    program = [sys.executable, *options, "-m", "glance.services.template"]
     return lambda listeners: [*program, str(listeners), *argv]
+
+
+def _finds_modules_here() -> bool:
+    try:
+        return not {"", os.getcwd()}.isdisjoint(sys.path)
+    except FileNotFoundError:
+        return False

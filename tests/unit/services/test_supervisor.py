@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 
@@ -370,6 +373,27 @@ class TestWatchdog(SupervisorCase):
         assert [message["beat"] for message in self.template.told] == [10.0, 10.0]
 
 
-def test_the_command_of_a_template() -> None:
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("/usr/local/bin:/usr/lib/python", ["-P"]),
+        (":/usr/lib/python", []),
+        ("{here}:/usr/lib/python", []),
+        ("/usr/lib/python:{here}", []),
+    ],
+)
+def test_a_template_looks_for_modules_where_its_parent_does(
+    path: str, options: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What lies in the directory that the service was started in is not to be run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", path.format(here=tmp_path).split(":"))
     command = template_command(["--debug"])(2)
-    assert command[1:] == ["-m", "glance.services.template", "2", "--debug"]
+    assert command == [
+        sys.executable,
+        *options,
+        "-m",
+        "glance.services.template",
+        "2",
+        "--debug",
+    ]
