@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,6 +17,7 @@ from glance.services import messages
 from glance.services.api import ApiService
 from glance.services.messages import Decoder, Message
 from glance.services.prepared import Prepared
+from glance.services.signals import act_upon, stop_once
 
 if TYPE_CHECKING:
     from glance.services.template import Birth
@@ -154,9 +154,7 @@ def serve(born: Birth, loaded: Loaded, prepared: Prepared, listeners: list[socke
         if link.lost:
             # Nobody is there to kill us, should a store hang on the way.
             signal.alarm(ORPHANS_TIME)
-        # We may be on our way out already.
-        with suppress(ReactorNotRunning):
-            reactor.stop()
+        stop_once(reactor)
 
     def obey(message: Message) -> None:
         worker.obey(message)
@@ -164,10 +162,7 @@ def serve(born: Birth, loaded: Loaded, prepared: Prepared, listeners: list[socke
     link = Link(reactor, born.link, draining(drain_time, leaving=True), obey)
     worker = Worker(service, link.say, stop, drain_time)
     reactor.addReader(link)
-    # It may come twice, from our parent and from a service manager that sends it to all.
-    reactor.callWhenRunning(
-        signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(worker.end)
-    )
+    reactor.callWhenRunning(act_upon, reactor, {signal.SIGTERM: worker.end})
     reactor.callWhenRunning(service.startService)
     if born.beat is not None:
         beat = LoopingCall(link.say, messages.BEAT)
