@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 
 from glance.services import messages
 from glance.services.messages import Decoder, Message
-from glance.services.template import COMMANDS_FD, LISTENERS_FD, REPORTS_FD
+from glance.services.signals import held
+from glance.services.template import COMMANDS_FD, LISTENERS_FD, NOT_FOR_US, REPORTS_FD
 
 #: Seconds: a worker that never accepted requests or lived shorter died young; so did a template,
 #: which takes longer to start.
@@ -161,13 +162,14 @@ class Generation:
         self._refusal = ""
         ports = {LISTENERS_FD + i: one.fileno() for i, one in enumerate(self._listeners)}
         try:
-            self._reactor.spawnProcess(
-                template,
-                self._command[0],
-                self._command,
-                env=dict(os.environ),
-                childFDs={0: 0, 1: 1, 2: 2, COMMANDS_FD: "w", REPORTS_FD: "r", **ports},
-            )
+            with held(*NOT_FOR_US):
+                self._reactor.spawnProcess(
+                    template,
+                    self._command[0],
+                    self._command,
+                    env=dict(os.environ),
+                    childFDs={0: 0, 1: 1, 2: 2, COMMANDS_FD: "w", REPORTS_FD: "r", **ports},
+                )
         except Exception as error:
             # Mostly a want of memory or processes, which passes.
             self._template_lost(f"could not be started: {error}", True)

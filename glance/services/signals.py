@@ -6,8 +6,8 @@ They may come more than once: from a shell, say, to a process and to its whole g
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -39,6 +39,16 @@ def catch_end(reactor: Any) -> None:
     """Let SIGTERM and SIGINT stop the reactor, from the moment it runs."""
     stop = partial(stop_once, reactor)
     reactor.callWhenRunning(act_upon, reactor, {signal.SIGTERM: stop, signal.SIGINT: stop})
+
+
+@contextmanager
+def held(*numbers: signal.Signals) -> Iterator[None]:
+    """Let signals wait meanwhile; a process that is made in between is born with them waiting."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def stop_once(reactor: Any) -> None:
