@@ -127,14 +127,7 @@ class Template:
             os.close(self._commands)
             self._commands = None
             self._finish()
-            self._pass_on(
-                {
-                    "do": messages.DRAIN,
-                    "seconds": self._shutdown_time,
-                    "leaving": True,
-                    "take_waiting": True,
-                }
-            )
+            self._pass_on(messages.drain(self._shutdown_time, leaving=True, take_waiting=True))
             if self._shutdown_time:
                 self._kill_at = time.monotonic() + self._shutdown_time + ORPHANS_TIME
             return None

@@ -124,18 +124,13 @@ class Worker:
 
     def end(self) -> None:
         """Drain, because somebody told this very process to end; others may go on."""
-        self.obey(draining(self._drain_time, leaving=False))
+        self.obey(messages.drain(self._drain_time, leaving=False, take_waiting=True))
 
     def _cannot_start(self, failure: Failure) -> None:
         if self._service.running and not self._service.draining:
             self._log.failure("The service could not start", failure)
             self.failed = True
             self._stop()
-
-
-def draining(seconds: float, *, leaving: bool) -> Message:
-    """Return the command to drain; parameters are those of ``ApiService.drain``."""
-    return {"do": messages.DRAIN, "seconds": seconds, "leaving": leaving, "take_waiting": True}
 
 
 def serve(born: Birth, loaded: Loaded, prepared: Prepared, listeners: list[socket.socket]) -> int:
@@ -159,7 +154,8 @@ def serve(born: Birth, loaded: Loaded, prepared: Prepared, listeners: list[socke
     def obey(message: Message) -> None:
         worker.obey(message)
 
-    link = Link(reactor, born.link, draining(drain_time, leaving=True), obey)
+    orphaned = messages.drain(drain_time, leaving=True, take_waiting=True)
+    link = Link(reactor, born.link, orphaned, obey)
     worker = Worker(service, link.say, stop, drain_time)
     reactor.addReader(link)
     reactor.callWhenRunning(act_upon, reactor, {signal.SIGTERM: worker.end})

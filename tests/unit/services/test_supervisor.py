@@ -13,7 +13,8 @@ from twisted.logger import LogLevel
 
 from glance.domain.errors import ConfigError
 from glance.services import messages
-from glance.services.supervisor import READY_TIME, STOP_TIME, Supervisor, template_command
+from glance.services.generation import STOP_TIME
+from glance.services.supervisor import READY_TIME, Supervisor, template_command
 from tests.unit.services.processes import LoggedCase, Port, Process, Reactor
 
 
@@ -158,6 +159,16 @@ class TestReload(SupervisorCase):
             template.end()
         self.successResultOf(stopping)
 
+    def test_those_that_do_not_end_in_time(self) -> None:
+        self.start()
+        old = self.template
+        new = self.reload(plan(reload=300))
+        self.reactor.advance(300 + STOP_TIME - 1)
+        assert [message["do"] for message in old.told] == ["drain"]
+        self.reactor.advance(1)
+        assert old.told[-1] == {"do": "kill"}
+        assert new.told == []
+
     def test_one_at_a_time(self) -> None:
         self.start()
         self.supervisor.reload()
@@ -259,6 +270,9 @@ class TestReloadGivenUp(SupervisorCase):
         self.given_up(old, f"not all new workers accepted requests within {READY_TIME:.0f} s")
         assert new.told[-1]["do"] == messages.DRAIN
         new.make(1)
+        # It may hang for good, and the next reload's as well.
+        self.reactor.advance(60 + STOP_TIME)
+        assert new.told[-1] == {"do": "kill"}
         assert old.told == []
 
     def test_a_worker_of_before_is_still_replaced(self) -> None:
