@@ -210,6 +210,9 @@ class TestDeaths:
             # A reactor made before the fork would be one that the workers share.
             inodes = [os.readlink(fd) for fd in Path(f"/proc/{template}/fd").iterdir()]
             assert "anon_inode:[eventpoll]" not in inodes
+            # One that held its sibling's link would keep that from noticing the template's end.
+            link_and_port = 2
+            assert [len(server.descriptors(pid)) for pid in before] == [link_and_port] * 2
             with begun(server, image_id) as upload:
                 os.kill(template, signal.SIGKILL)
                 eventually(lambda: set(server.workers()) - before, "another generation")

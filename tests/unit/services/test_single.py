@@ -117,7 +117,9 @@ class TestReload(SingleCase):
         self.reload_by(single(reload=300), accept=False)
         old, new = self.made
         assert (old.told, new.told) == (["start"], ["start"])
-        assert new.sockets[0] is not self.listeners.current["main"].socket
+        # A service closes what it is given, and the next needs it as well.
+        assert old.sockets[0] is not self.listeners.current["main"].socket
+        assert old.sockets[0].fileno() == self.listeners.current["main"].socket.fileno()
         new.accepting.callback(None)
         assert old.told[1:] == [(300, False, False)]
         old.drained.callback(None)
