@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError, inlineCallbacks
-from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -24,6 +21,7 @@ from glance.scrub.restoring import Restorer
 from glance.scrub.scrubber import Scrubber
 from glance.scrub.summary import Summary
 from glance.services.notify import Notifier
+from glance.services.signals import catch_end, stop_once
 from glance.stores.registry import Stores
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.watch import LeaseWatch
@@ -195,8 +193,7 @@ class ScrubberService(MultiService):
         self._end()
 
     def _end(self) -> None:
-        with contextlib.suppress(ReactorNotRunning):
-            self._reactor.stop()
+        stop_once(self._reactor)
 
     @inlineCallbacks
     def stopService(self) -> Any:
@@ -243,7 +240,7 @@ def scrub(loaded: Loaded) -> int:
         ),
         notifier=Notifier.from_environment(),
     )
-    run.callWhenRunning(_end_once, reactor)
+    catch_end(reactor)
     run.callWhenRunning(service.startService)
     run.addSystemEventTrigger("before", "shutdown", service.stopService)
     run.run()
@@ -266,13 +263,3 @@ def _teller(
 
 def _print_error(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _end_once(reactor: Any) -> None:
-    """Let SIGTERM end the program in order, however often it comes."""
-
-    def end() -> None:
-        with contextlib.suppress(ReactorNotRunning):
-            reactor.stop()
-
-    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(end))

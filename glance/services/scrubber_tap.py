@@ -16,6 +16,7 @@ from glance.services.logs import start_logging
 from glance.services.notify import Notifier
 from glance.services.scrub_check import thd_check
 from glance.services.scrubber import ScrubberService
+from glance.services.signals import catch_end
 
 _log = Logger()
 
@@ -49,12 +50,13 @@ def makeService(options: Options) -> IService:
     except GlanceError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    catch_end(reactor)
     atexit.register(_end, service)
     return service
 
 
 def _end(service: ScrubberService) -> None:
-    """End the process with the service's exit code; twistd knows none but that of a signal.
+    """End the process with the service's exit code; twistd knows none.
 
     This is the first of all that is done at exit, when twistd has put everything away.
     """

@@ -94,6 +94,20 @@ def test_many_reloads_at_once() -> None:
         assert server.request("GET", LIST).status == 200
 
 
+def test_terminal_that_hangs_up() -> None:
+    """All processes get the signal, also those that have just begun."""
+    with checked(Server(arguments=("--workers", "1"), own_group=True)) as server:
+        eventually(lambda: settled(server, 1), "the worker")
+        before = set(everybody(server))
+        os.killpg(server.pid, signal.SIGHUP)
+        eventually(lambda: set(everybody(server)) - before, "another template")
+        os.killpg(server.pid, signal.SIGHUP)
+        server.reload()
+        eventually(lambda: settled(server, 1), "one generation")
+        assert server.request("GET", LIST).status == 200
+        assert " ERROR " not in server.log_text()
+
+
 class TestChanges:
     def test_port_and_number_of_workers(self) -> None:
         with checked(ConfiguredServer({"workers": 2})) as server, ExitStack() as stack:
@@ -196,6 +210,9 @@ class TestDeaths:
             # A reactor made before the fork would be one that the workers share.
             inodes = [os.readlink(fd) for fd in Path(f"/proc/{template}/fd").iterdir()]
             assert "anon_inode:[eventpoll]" not in inodes
+            # One that held its sibling's link would keep that from noticing the template's end.
+            link_and_port = 2
+            assert [len(server.descriptors(pid)) for pid in before] == [link_and_port] * 2
             with begun(server, image_id) as upload:
                 os.kill(template, signal.SIGKILL)
                 eventually(lambda: set(server.workers()) - before, "another generation")

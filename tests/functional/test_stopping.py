@@ -87,6 +87,22 @@ def test_what_is_not_finished_in_time_is_undone(workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 0])
+def test_end_hurries_those_of_before_a_reload(workers: int) -> None:
+    settings = {
+        "graceful_reload_timeout": 600,
+        "graceful_shutdown_timeout": 1,
+        "workers": workers,
+    }
+    with checked(Server(settings=settings)) as server:
+        image_id = server.create()
+        with begun(server, image_id) as upload:
+            server.reload()
+            assert server.stop() == 0
+            assert upload.answer().status == 503
+        assert server.stored(image_id) == []
+
+
+@pytest.mark.parametrize("workers", [1, 0])
 def test_sigint_ends_a_drain(workers: int) -> None:
     with checked(Server(arguments=("--workers", str(workers)))) as server:
         image_id = server.create()

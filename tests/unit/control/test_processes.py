@@ -116,6 +116,17 @@ def test_thread_of_the_kernel(tmp_path: Path) -> None:
     assert sight(tmp_path, str(me), "") == (State.STALE, why)
 
 
+def test_server_that_ended_and_is_not_buried(tmp_path: Path) -> None:
+    if (pid := os.fork()) == 0:
+        os._exit(0)
+    pid_file = PidFile(tmp_path / "x.pid")
+    pid_file.path.write_text(str(pid))
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    seen = look("glance-api", pid_file)
+    os.waitpid(pid, 0)
+    assert (seen.state, seen.why) == (State.STALE, f"process {pid} is not running")
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
