@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 from glance.domain.errors import ConfigError
 from glance.services.generation import Generation, GenerationFailed
 from glance.services.listening import Listener
+from glance.services.messages import CONFIGURED, EMBEDDED
 from glance.services.plan import Plan
 from glance.services.serving import Serving
 
@@ -154,10 +155,12 @@ class Supervisor(Serving):
         self._stop_watchdog()
 
 
-def template_command(argv: Sequence[str]) -> Callable[[int], list[str]]:
+def template_command(argv: Sequence[str], embedded: bool) -> Callable[[int], list[str]]:
     """Return what makes the command line of a template.
 
     :param argv: the options that the parent was started with.
+    :param embedded: whether it was started without any configuration file.
     """
     program = [sys.executable, "-m", "glance.services.template"]
-    return lambda listeners: [*program, str(listeners), *argv]
+    kind = EMBEDDED if embedded else CONFIGURED
+    return lambda listeners: [*program, str(listeners), kind, *argv]

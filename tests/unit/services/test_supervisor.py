@@ -371,5 +371,5 @@ class TestWatchdog(SupervisorCase):
 
 
 def test_the_command_of_a_template() -> None:
-    command = template_command(["--debug"])(2)
-    assert command[1:] == ["-m", "glance.services.template", "2", "--debug"]
+    command = template_command(["--debug"], embedded=False)(2)
+    assert command[1:] == ["-m", "glance.services.template", "2", "configured", "--debug"]
