@@ -74,6 +74,7 @@ class ScrubberService(MultiService):
         engine = make_configured_engine(conf.database, conf.metadata_encryption_key)
         self._database = Database(engine, reactor, threads=conf.database.max_pool_size or 5)
         self._stores = Stores(conf, reactor)
+        self._stores.make_no_directories()
         self._scrubber: Scrubber | None = None
         self._loop: LoopingCall | None = None
         # What there is to wait for: the beginning with all that is done once, and the last pass.
@@ -239,6 +240,8 @@ def scrub(loaded: Loaded) -> int:
         notifier=Notifier.from_environment(),
     )
     run.callWhenRunning(_end_once, reactor)
+    if loaded.conf.daemon:
+        run.callWhenRunning(outlive_hangups, reactor)
     run.callWhenRunning(service.startService)
     run.addSystemEventTrigger("before", "shutdown", service.stopService)
     run.run()
@@ -271,3 +274,12 @@ def _end_once(reactor: Any) -> None:
             reactor.stop()
 
     signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(end))
+
+
+def outlive_hangups(reactor: Any) -> None:
+    """Let SIGHUP, which whatever rotates logs may send, not end the program."""
+
+    def stay() -> None:
+        _log.warn("SIGHUP changes nothing; restart the scrubber for another configuration")
+
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(stay))

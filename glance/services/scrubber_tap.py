@@ -15,7 +15,7 @@ from glance.domain.errors import GlanceError
 from glance.services.logs import start_logging
 from glance.services.notify import Notifier
 from glance.services.scrub_check import thd_check
-from glance.services.scrubber import ScrubberService
+from glance.services.scrubber import ScrubberService, outlive_hangups
 
 _log = Logger()
 
@@ -49,6 +49,8 @@ def makeService(options: Options) -> IService:
     except GlanceError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    if options.loaded.conf.daemon:
+        reactor.callWhenRunning(outlive_hangups, reactor)
     atexit.register(_end, service)
     return service
 

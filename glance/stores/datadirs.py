@@ -190,6 +190,17 @@ def thd_probe(dirs: Iterable[DataDir]) -> None:
             raise StoreError(f"{path} cannot be written.")
 
 
+def thd_find(group: str, option: str, datadir: DataDir) -> None:
+    """Check that a directory is there.
+
+    :raises BadStoreConfiguration: it is not.
+    """
+    if not os.path.isdir(datadir.path):
+        raise BadStoreConfiguration(
+            f"[{group}] {option}: {datadir.path} is not there. Is it mounted?"
+        )
+
+
 def thd_prepare(group: str, option: str, datadir: DataDir, perm: int) -> None:
     """Create a directory if it is missing and check that files can be made in it.
 

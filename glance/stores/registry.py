@@ -138,6 +138,12 @@ class Stores:
                     )
                 seen[path] = store_id
 
+    def make_no_directories(self) -> None:
+        """Have the stores make nothing that is missing when they are started."""
+        for store in self._stores.values():
+            if hasattr(store, "makes_directories"):
+                store.makes_directories = False
+
     def start(self) -> Deferred[Any]:
         """Start every store; one that cannot be started stays, without writing."""
 

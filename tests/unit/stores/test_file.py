@@ -255,6 +255,18 @@ class ConfigurationTests(FileCase):
         store = file_store(store_description="Fast disks", weight=10)
         self.assertEqual((store.description, store.weight), ("Fast disks", 10))
 
+    def test_missing_directories_are_not_made_where_they_must_not_be(self):
+        store = file_store(filesystem_store_datadir=self.datadir)
+        store.makes_directories = False
+        failure = self.failureResultOf(store.start(), BadStoreConfiguration)
+        self.assertIn(f"{self.datadir} is not there. Is it mounted?", str(failure.value))
+        self.assertFalse(os.path.exists(self.datadir))
+        url = f"file://{self.datadir}/{IMAGE}"
+        for asked in (store.delete, store.size_of):
+            failure = self.failureResultOf(asked(url), StoreError)
+            self.assertNotIsInstance(failure.value, DataNotFound)
+        self.successResultOf(store.stop())
+
     def test_missing_directories_are_made_and_not_before_the_start(self):
         store = file_store(filesystem_store_datadir=self.datadir)
         self.assertFalse(os.path.exists(self.datadir))
