@@ -89,8 +89,8 @@ def thd_work(setting: Setting) -> Iterator[Finding]:
             stuck = _thd_without_lease(connection, status, before, leased)
             if stuck:
                 yield doubt(
-                    f"{len(stuck)} images are {status} and nobody is at work on them: "
-                    f"{some(stuck)}. {_REMEDIES[status]}"
+                    f"{len(stuck)} images are {status}, and no service of this release is at "
+                    f"work on them: {some(stuck)}. {_REMEDIES[status]}"
                 )
         if leased:
             # A service that runs finds these by itself, sooner than this.
@@ -110,8 +110,11 @@ def thd_work(setting: Setting) -> Iterator[Finding]:
 
 
 _REMEDIES = {
-    SAVING: "They were left by another release: delete them, and upload them anew.",
-    IMPORTING: "They were left by an import that broke off: delete them and import them anew.",
+    # Other releases leave no lease: what they are at work on for long looks just like this.
+    SAVING: "If no service of another release is receiving their data, that broke off: delete "
+    "them, and upload them anew.",
+    IMPORTING: "If no service of another release is importing them, that broke off: delete them, "
+    "and import them anew.",
     UPLOADING: "They were staged and never imported: delete them if nobody will.",
 }
 

@@ -80,12 +80,13 @@ class Control:
         watcher = Watcher(self.starter, self.config, self.say, self.warn)
 
         def start(server: Server) -> int:
-            if child := self._launch(server):
+            if not watcher.told_to_end() and (child := self._launch(server)):
                 watcher.add(child)
             return OK
 
-        results = self._each(start, servers)
-        return max([worst, *results, watcher.run()])
+        with watcher.holding():
+            results = self._each(start, servers)
+            return max([worst, *results, watcher.run()])
 
     def stop_all(self, servers: Sequence[Server]) -> int:
         """Stop servers: after some time by breaking off what they have under way."""

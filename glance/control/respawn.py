@@ -29,7 +29,7 @@ LONGEST_PAUSE = 60.0
 RETRY = 0.2
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_ENDING = (signal.SIGTERM, signal.SIGINT)
+_ENDING = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 class Verdict(Enum):
@@ -113,8 +113,26 @@ class Watcher:
         self._tell_error = warn
         self._clock = clock
         self._watches: list[Watch] = []
+        #: Signals that came before we watched.
+        self._early: Caught | None = None
+        self._held: list[signal.Signals] = []
         #: Whether we were told to end.
         self._ending = False
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """Keep for :meth:`run` the signals that come while servers are being started.
+
+        The keyboard's is not kept: it ends a start that hangs.
+        """
+        with catch((signal.SIGTERM, signal.SIGHUP)) as self._early:
+            yield
+
+    def told_to_end(self) -> bool:
+        """Tell whether a signal is kept that ends us, so that nothing more need be started."""
+        if self._early is not None:
+            self._held += self._early.take()
+        return not _ENDING.isdisjoint(self._held)
 
     def add(self, child: Child) -> None:
         """Watch a server that is up."""
@@ -126,6 +144,9 @@ class Watcher:
         :returns: the exit code.
         """
         with catch(_FORWARDED) as caught:
+            self.told_to_end()
+            for number in self._held:
+                self._pass_on(number)
             while watches := [watch for watch in self._watches if not watch.over]:
                 for watch in watches:
                     self._advance(watch)

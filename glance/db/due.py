@@ -33,6 +33,12 @@ class Due:
     deleted_at: datetime
 
 
+def thd_is_pending(connection: Connection, image_id: str) -> bool:
+    """Tell whether an image was deleted and its data is still to be, by the scrubber alone."""
+    asked = select(_i.id).where(_i.id == image_id, IS_PENDING)
+    return connection.execute(asked).first() is not None
+
+
 def thd_due(
     connection: Connection, deleted_until: datetime, after: Due | None, limit: int
 ) -> list[Due]:

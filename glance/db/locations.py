@@ -14,9 +14,10 @@ from typing import Any
 from sqlalchemy import Connection, false, select, true, update
 
 from glance.db.columns import utcnow
+from glance.db.hints import unindexed
 from glance.db.sealed_locations import thd_opener
-from glance.db.tables import image_locations
-from glance.domain.image import ACTIVE, DELETED, PENDING_DELETE, Location
+from glance.db.tables import image_locations, images
+from glance.domain.image import ACTIVE, DEACTIVATED, DELETED, PENDING_DELETE, Location
 
 _loc = image_locations.c
 
@@ -71,4 +72,21 @@ def thd_leaving(connection: Connection, image_id: str) -> list[Location]:
             url if opened is None else opened(image_id, url), metadata or {}, PENDING_DELETE, key
         )
         for key, url, metadata in rows
+    ]
+
+
+def thd_newest(connection: Connection, limit: int) -> list[Location]:
+    """List the newest locations of images that have their data."""
+    live = unindexed(_loc.deleted) == false()
+    rows = connection.execute(
+        select(_loc.image_id, _loc.id, _loc.value, _loc.meta_data)
+        .join(images, images.c.id == _loc.image_id)
+        .where(live, images.c.deleted == false(), images.c.status.in_((ACTIVE, DEACTIVATED)))
+        .order_by(_loc.id.desc())
+        .limit(limit)
+    )
+    opened = thd_opener(connection)
+    return [
+        Location(url if opened is None else opened(image_id, url), metadata or {}, ACTIVE, key)
+        for image_id, key, url, metadata in rows
     ]

@@ -23,6 +23,7 @@ from glance.db.due import IS_PENDING
 from glance.db.once import insert_once
 from glance.db.own_tables import transfer_leases
 from glance.db.sealed_locations import thd_opener
+from glance.db.sharing import Borrowings, thd_shared
 from glance.db.tables import image_locations, images
 from glance.domain.image import DELETED, PENDING_DELETE, Location
 
@@ -38,12 +39,14 @@ class Claim:
     :param lease: our lease on it.
     :param size: bytes of each copy of its data, 0 where that is not known.
     :param locations: what the stores still hold of it.
+    :param shared: the ids of those whose data a live image has too.
     """
 
     image_id: str
     lease: str
     size: int
     locations: tuple[Location, ...]
+    shared: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,18 @@ class Outcome:
     whole: bool
 
 
-def thd_claim(connection: Connection, image_ids: Sequence[str], node: str, worker: str) -> Claims:
+def thd_claim(
+    connection: Connection,
+    image_ids: Sequence[str],
+    node: str,
+    worker: str,
+    borrowings: Borrowings,
+) -> Claims:
     """Claim images, leaving out those that another process works on, or has finished.
 
     :param image_ids: in the order in which they are to be worked on.
     :param node: ours, with the worker: as :func:`glance.db.leases.thd_take` has them.
+    :param borrowings: all that there are.
     """
     now = utcnow()
     # In order, so that two who want the same ones do not wait in a circle.
@@ -98,8 +108,17 @@ def thd_claim(connection: Connection, image_ids: Sequence[str], node: str, worke
     sizes = {row.id: row.size for row in connection.execute(still)}
     thd_release(connection, [lease for image_id, lease in ours.items() if image_id not in sizes])
     places = _thd_places(connection, list(sizes))
+    shared = thd_shared(connection, places, borrowings)
     mine = [
-        Claim(image_id, ours[image_id], sizes[image_id] or 0, tuple(places.get(image_id, ())))
+        Claim(
+            image_id,
+            ours[image_id],
+            sizes[image_id] or 0,
+            tuple(places.get(image_id, ())),
+            shared.intersection(
+                location.id for location in places.get(image_id, ()) if location.id is not None
+            ),
+        )
         for image_id in image_ids
         if image_id in sizes
     ]

@@ -35,7 +35,7 @@ from sqlalchemy.exc import IntegrityError
 
 from glance.db import tombstones
 from glance.db.oneshot import Transactions
-from glance.db.own_tables import image_tombstones, transfer_leases
+from glance.db.own_tables import transfer_leases
 from glance.db.tables import (
     image_locations,
     image_members,
@@ -143,12 +143,7 @@ def _stray(table: Table) -> Part:
 
 def _thd_put_up(connection: Connection, keys: Sequence[str]) -> None:
     """Put up tombstones for images that other software deleted."""
-    there = set(
-        connection.scalars(select(image_tombstones.c.id).where(image_tombstones.c.id.in_(keys)))
-    )
-    for key in keys:
-        if key not in there:
-            tombstones.thd_put_up(connection, key)
+    tombstones.thd_put_up_all(connection, keys)
 
 
 _task_info = exists().where(task_info.c.task_id == tasks.c.id)

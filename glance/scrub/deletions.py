@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from glance.domain.errors import GlanceError
 from glance.domain.image import Location
-from glance.scrub.lanes import PAUSES, TRIES, Job, Lane
+from glance.scrub.lanes import PAUSES, SILENT, TRIES, Job, Lane
 from glance.scrub.summary import Summary
 from glance.stores.errors import (
     BadLocation,
@@ -35,8 +35,6 @@ TOLD = 10
 #: What a store says that trying again will not change.
 FINAL = (BadLocation, DeleteForbidden, InUse)
 
-_SILENT = "The store does not answer."
-
 
 class _Step:
     """The deletion of one location, under way."""
@@ -54,6 +52,7 @@ class Deletions:
     """Takes jobs to their end.
 
     :param pool_size: images worked on at the same time.
+    :param is_ours: tells whether a job's lease certainly is ours still.
     :param ended: called with each job that is over, and whether nothing is left of its image's
         data.
     :param changed: called when something has moved on.
@@ -66,13 +65,17 @@ class Deletions:
         stores: Stores,
         reactor: Any,
         pool_size: int,
+        is_ours: Callable[[Job], bool],
         ended: Callable[[Job, bool], None],
         changed: Callable[[], None],
     ) -> None:
         self.summary = Summary()
+        #: By the ids of stores that are not even asked in this pass: why.
+        self.barred: dict[str, str] = {}
         self._stores = stores
         self._reactor = reactor
         self._pool_size = pool_size
+        self._is_ours = is_ours
         self._ended = ended
         self._changed = changed
         self._lanes: dict[str, Lane] = {}
@@ -87,6 +90,7 @@ class Deletions:
         """Count into another summary from now on, and give stores that failed another chance."""
         self.summary = summary
         self._closing = False
+        self.barred = {}
         for lane in self._lanes.values():
             lane.begin_pass(self._reactor.seconds())
 
@@ -140,7 +144,7 @@ class Deletions:
         for lane in self._lanes.values():
             if lane.overdue:
                 self.summary.failed += lane.overdue
-                self.summary.failures[lane.name, _SILENT] += lane.overdue
+                self.summary.failures[lane.name, SILENT] += lane.overdue
 
     def pump(self) -> None:
         """Begin as many jobs as may be under way, of one lane after the other."""
@@ -166,6 +170,9 @@ class Deletions:
             except StoreError as error:
                 self._give_up(job, location.store_id or "unknown", error.message)
                 continue
+            if name in self.barred:
+                self._give_up(job, name, self.barred[name])
+                continue
             lane = self._lanes.get(name)
             if lane is None:
                 lane = self._lanes[name] = Lane(name, self._pool_size)
@@ -174,7 +181,7 @@ class Deletions:
         self._ended(job, not job.failed)
 
     def _begin(self, lane: Lane, job: Job) -> None:
-        if job.lost:
+        if job.lost or not self._is_ours(job):
             self.summary.skipped += 1
             self._ended(job, False)
         elif lane.passes_over():

@@ -32,12 +32,16 @@ SPACING = 8
 SHUT_TIME = 60.0
 LONGEST_SHUT_TIME = 900.0
 
+#: Why a store is left alone that hangs.
+SILENT = "The store does not answer."
+
 
 @dataclass(slots=True, eq=False)
 class Job:
     """One image on its way: its locations go one after the other.
 
     :param left: those that are still to be deleted.
+    :param claimed_at: when its image was claimed at the earliest, by the reactor.
     :ivar gone: ids of locations whose data is gone.
     :ivar tries: of the first location of those that are left.
     :ivar failed: whether one of them could not be deleted.
@@ -47,6 +51,7 @@ class Job:
 
     claim: Claim
     left: deque[Location]
+    claimed_at: float
     gone: list[int] = field(default_factory=list)
     tries: int = 0
     failed: bool = False
@@ -156,7 +161,7 @@ class Lane:
         self.overdue += 1
         if not self.hung or self.reason:
             return False
-        self.shut("The store does not answer.", now)
+        self.shut(SILENT, now)
         return True
 
     def shut(self, reason: str, now: float) -> None:

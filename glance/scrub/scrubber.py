@@ -14,13 +14,16 @@ from datetime import timedelta
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from glance.db.columns import utcnow
 from glance.db.due import Due, thd_due
-from glance.db.pending import thd_claim
+from glance.db.pending import Claim, thd_claim
+from glance.db.sharing import thd_borrowings
 from glance.db.txdbapi import Database
 from glance.scrub.deletions import Deletions
 from glance.scrub.lanes import Job
+from glance.scrub.mounts import blind_stores
 from glance.scrub.reaper import Reaper
 from glance.scrub.recorder import BATCH, Recorder
 from glance.scrub.summary import Summary
@@ -46,10 +49,13 @@ class Scrubber:
 
     :param reaper: frees what dead scrubbers hold, before each pass.
     :param identity: this process.
+    :param stale_time: ``[DEFAULT] transfer_stale_time``, seconds.
     :param scrub_time: ``[DEFAULT] scrub_time``, seconds.
     :param pool_size: ``[DEFAULT] scrub_pool_size``.
     :param report: told of progress.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -60,11 +66,13 @@ class Scrubber:
         identity: WorkerIdentity,
         reactor: Any,
         *,
+        stale_time: float,
         scrub_time: int,
         pool_size: int,
         report: Callable[[Summary], None] = lambda _: None,
     ) -> None:
         self._database = database
+        self._stores = stores
         self._heartbeat = heartbeat
         self._reaper = reaper
         self._identity = identity
@@ -73,9 +81,14 @@ class Scrubber:
         self._pool_size = pool_size
         self._report = report
         self._recorder = Recorder(database, self._recorded)
-        self._deletions = Deletions(stores, reactor, pool_size, self._ended, self._changed)
+        self._deletions = Deletions(
+            stores, reactor, pool_size, self._is_ours, self._ended, self._changed
+        )
+        # What is begun must end before others take it for dead, restore the image, and lose it.
+        self._trusted = (heartbeat.interval + stale_time) / 2
         self._stopping = False
         self._waiters: list[Deferred[None]] = []
+        self._borrowings: dict[str, list[int]] = {}
         # Jobs over so far; and when images were last claimed, with what it was then.
         self._over = 0
         self._claimed: tuple[float, int] | None = None
@@ -124,6 +137,11 @@ class Scrubber:
             page = await self._database.runReading(thd_due, until, after, PAGE)
             if not page:
                 return
+            if after is None:
+                self._deletions.barred = await blind_stores(
+                    self._database, self._stores, self._reactor
+                )
+                await self._seek_borrowings()
             after = page[-1]
             ids = deque(due.id for due in page)
             while ids and not self._is_over:
@@ -131,15 +149,35 @@ class Scrubber:
                 await self._claim([ids.popleft() for _ in range(size)])
                 await self._await_room(size // 2)
 
+    async def _seek_borrowings(self) -> None:
+        self._borrowings, last = {}, 0
+        while found := await self._database.runReading(thd_borrowings, last, PAGE):
+            last = found[-1][0]
+            for key, place in found:
+                if place:
+                    self._borrowings.setdefault(place, []).append(key)
+
     async def _claim(self, image_ids: list[str]) -> None:
-        who = self._identity
-        claims = await self._database.runInteraction(thd_claim, image_ids, who.node, who.worker)
+        who, now = self._identity, self._reactor.seconds()
+        claims = await self._database.runInteraction(
+            thd_claim, image_ids, who.node, who.worker, self._borrowings
+        )
         self._deletions.summary.skipped += claims.held
         for claim in claims.mine:
-            job = Job(claim, deque(claim.locations))
+            job = self._make_job(claim, now)
             job.release = self._heartbeat.hold(claim.lease, job)
             self._deletions.add(job)
         self._deletions.pump()
+
+    def _make_job(self, claim: Claim, now: float) -> Job:
+        left = deque(place for place in claim.locations if place.id not in claim.shared)
+        job = Job(claim, left, now)
+        if claim.shared:
+            # Done with, as far as this image is concerned.
+            job.gone.extend(sorted(claim.shared))
+            self._deletions.summary.shared += len(claim.shared)
+            self._log.warn("Image {id}: data that another image has too stays", id=claim.image_id)
+        return job
 
     def _batch_size(self) -> int:
         """Return how many images are about half a second's work."""
@@ -165,6 +203,14 @@ class Scrubber:
         )
         if deadline.active():
             deadline.cancel()
+
+    def _is_ours(self, job: Job) -> bool:
+        """Tell whether nobody can have taken a job over: its lease was renewed not long ago.
+
+        We may have stood still, or have been cut off from the database and not from the store.
+        """
+        renewed_at = max(job.claimed_at, self._heartbeat.renewed_at)
+        return bool(self._reactor.seconds() - renewed_at < self._trusted)
 
     def _ended(self, job: Job, whole: bool) -> None:
         self._over += 1

@@ -16,6 +16,7 @@ class Summary:
     :ivar size: bytes deleted from the stores.
     :ivar missing: copies that were gone already.
     :ivar foreign: copies on other people's servers, which stay.
+    :ivar shared: copies that other images have too, which stay.
     :ivar skipped: images that another process was at work on.
     :ivar failed: images that have data left; the next pass tries them again.
     :ivar failures: copies that could not be deleted, by store and reason.
@@ -25,6 +26,7 @@ class Summary:
     size: int = 0
     missing: int = 0
     foreign: int = 0
+    shared: int = 0
     skipped: int = 0
     failed: int = 0
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -43,6 +45,8 @@ class Summary:
             parts.append(f"the data of {_count(self.missing, 'location')} was gone already")
         if self.foreign:
             parts.append(f"{_count(self.foreign, 'location')} on foreign servers left there")
+        if self.shared:
+            parts.append(f"{_count(self.shared, 'location')} left to other images that have it too")
         if self.skipped:
             parts.append(f"{_count(self.skipped, 'image')} in the hands of others")
         if self.failed:

@@ -73,8 +73,7 @@ class ScrubberService(MultiService):
         conf = loaded.conf
         engine = make_configured_engine(conf.database, conf.metadata_encryption_key)
         self._database = Database(engine, reactor, threads=conf.database.max_pool_size or 5)
-        self._stores = Stores(conf, reactor)
-        self._stores.make_no_directories()
+        self._stores = Stores(conf, reactor, make_directories=False)
         self._scrubber: Scrubber | None = None
         self._loop: LoopingCall | None = None
         # What there is to wait for: the beginning with all that is done once, and the last pass.
@@ -140,6 +139,7 @@ class ScrubberService(MultiService):
             reaper,
             identity,
             self._reactor,
+            stale_time=conf.transfer_stale_time,
             scrub_time=conf.scrub_time,
             pool_size=conf.scrub_pool_size,
             report=self._report,
@@ -177,6 +177,10 @@ class ScrubberService(MultiService):
             self._notifier.status(summary.line())
 
     def _tell(self, summary: Summary) -> None:
+        if summary.idle:
+            # Others were faster. Cron would send by mail what is said.
+            self._progress(summary.line())
+            return
         for line in summary.details():
             self._complain(line)
         (self._complain if summary.failed else self._say)(summary.line())

@@ -190,14 +190,15 @@ def thd_probe(dirs: Iterable[DataDir]) -> None:
             raise StoreError(f"{path} cannot be written.")
 
 
-def thd_find(group: str, option: str, datadir: DataDir) -> None:
-    """Check that a directory is there.
+def thd_check_there(group: str, option: str, datadir: DataDir) -> None:
+    """Check that a directory exists.
 
-    :raises BadStoreConfiguration: it is not.
+    :raises BadStoreConfiguration: it does not.
     """
     if not os.path.isdir(datadir.path):
         raise BadStoreConfiguration(
-            f"[{group}] {option}: {datadir.path} is not there. Is it mounted?"
+            f"[{group}] {option}: {datadir.path} is not there. Is it mounted? glance-api makes it "
+            "when it starts first."
         )
 
 

@@ -48,8 +48,6 @@ class FileStore:
     :param store_id: the operator's name for it.
     :param section: its values; an ``is_set(name)`` on it tells what the operator set.
     :param pool: runs the blocking calls, for tests.
-    :ivar makes_directories: whether ``start`` makes those that are missing. What only deletes must
-        not: a file system that is not mounted would look like one on which all is deleted already.
     """
 
     driver = "file"
@@ -60,6 +58,7 @@ class FileStore:
         self.description: str | None = getattr(section, "store_description", None)
         self.weight: int = getattr(section, "weight", None) or 0
         self.writable = False
+        #: Whether directories that are missing are made.
         self.makes_directories = True
         self._prepared = self._probing = False
         self._group = getattr(section, "group", store_id)
@@ -100,7 +99,7 @@ class FileStore:
         return [d.path for d in self._dirs]
 
     def start(self) -> Deferred[None]:
-        """Make missing directories and check that they can be used.
+        """Create missing directories, where that is wanted, and check that they can be used.
 
         :raises BadStoreConfiguration: they cannot; the store reads, but does not write.
         """
@@ -122,7 +121,7 @@ class FileStore:
         try:
             for datadir in self._dirs:
                 if not self.makes_directories:
-                    datadirs.thd_find(self._group, option, datadir)
+                    datadirs.thd_check_there(self._group, option, datadir)
                 datadirs.thd_prepare(self._group, option, datadir, self._perm)
             if self._metadata_file:
                 self._metadata = self._thd_read_metadata(self._metadata_file)

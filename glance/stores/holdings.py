@@ -116,6 +116,10 @@ class FileHoldings:
         """Return the paths that URLs may mean."""
         return self._threads.run(self._thd_keys, list(urls), timeout=0)
 
+    def is_barren(self, url: str) -> Deferred[bool]:
+        """Tell whether the directory of a URL has no entry, or is not there."""
+        return self._threads.run(_thd_is_barren, url)
+
     def set_aside(self, held: Held) -> Deferred[str]:
         """Move a file into a directory beside it."""
         return self._threads.run(_thd_worded, _thd_set_aside, held)
@@ -186,6 +190,23 @@ def _thd_window(directory: str, after: str, size: int) -> _Window:
     if not after and ASIDE in names:
         names.remove(ASIDE)
     return _Window(directory, after, names[:size], len(names) <= size)
+
+
+def _thd_is_barren(url: str) -> bool:
+    try:
+        directories = [directory for directory, _ in datadirs.split_url(url)]
+    except BadLocation:
+        return False
+    for directory in directories:
+        try:
+            with os.scandir(directory) as entries:
+                if next(entries, None) is not None:
+                    return False
+        except FileNotFoundError:
+            continue
+        except OSError as e:
+            raise StoreError(f"{directory} cannot be listed: {e.strerror}.") from e
+    return True
 
 
 def _thd_held(directory: str, name: str) -> Held | None:

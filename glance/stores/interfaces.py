@@ -238,6 +238,12 @@ class IHoldings(Interface):
         A URL that means something in this store in any way, links and quoting included, has a key.
         """
 
+    def is_barren(url: str) -> Deferred[bool]:
+        """Tell whether nothing at all is where the data of a URL should be.
+
+        It is so where a file system is not mounted. ``False`` where that cannot be told.
+        """
+
     def set_aside(held: Held) -> Deferred[str]:
         """Take an object out of the store without destroying it, and return where it is now.
 

@@ -48,16 +48,21 @@ class Stores:
 
     :param conf: the loaded configuration.
     :param reactor: for the drivers.
+    :param make_directories: make what is missing. Whoever only deletes must not: where a file
+        system is not mounted, everything would seem to have been deleted already.
     :raises BadStoreConfiguration: the set of stores makes no sense, so nothing can start.
     """
 
-    def __init__(self, conf: Any, reactor: Any) -> None:
+    def __init__(self, conf: Any, reactor: Any, *, make_directories: bool = True) -> None:
         self.multiple = bool(conf.enabled_backends)
         self._stores: dict[str, Any] = {}
         if self.multiple:
             self._default_id = self._make_several(conf, reactor)
         else:
             self._default_id = self._make_single(conf, reactor)
+        for store in self._stores.values():
+            if hasattr(store, "makes_directories"):
+                store.makes_directories = make_directories
 
     def _make_several(self, conf: Any, reactor: Any) -> str:
         defaults = options.DEFAULTS_GROUP
@@ -137,12 +142,6 @@ class Stores:
                         path=path,
                     )
                 seen[path] = store_id
-
-    def make_no_directories(self) -> None:
-        """Have the stores make nothing that is missing when they are started."""
-        for store in self._stores.values():
-            if hasattr(store, "makes_directories"):
-                store.makes_directories = False
 
     def start(self) -> Deferred[Any]:
         """Start every store; one that cannot be started stays, without writing."""

@@ -49,21 +49,24 @@ class Heartbeat(Service):
 
     :param reactor: keeps time.
     :param interval: seconds between beats.
+    :ivar renewed_at: when the last beat began that renewed what was held then, by the reactor.
     """
 
     _log = Logger()
 
     def __init__(self, database: Database, reactor: Any, interval: float) -> None:
+        self.interval = interval
+        self.renewed_at = float("-inf")
         self._database = database
+        self._reactor = reactor
         self._holders: dict[str, Holder] = {}
         self._loop = LoopingCall(self.beat)
         self._loop.clock = reactor
-        self._interval = interval
 
     def startService(self) -> None:
         """Start beating."""
         super().startService()
-        self._loop.start(self._interval, now=False)
+        self._loop.start(self.interval, now=False)
 
     def stopService(self) -> None:
         """Stop beating; transfers under way are told by nobody."""
@@ -87,10 +90,12 @@ class Heartbeat(Service):
         progress = {
             lease: (holder.kind, holder.bytes_done) for lease, holder in self._holders.items()
         }
+        began = self._reactor.seconds()
         beaten = self._database.runInteraction(leases.thd_beat, progress)
-        return beaten.addCallbacks(self._beaten, self._failed)
+        return beaten.addCallbacks(self._beaten, self._failed, callbackArgs=(began,))
 
-    def _beaten(self, lost: set[str]) -> None:
+    def _beaten(self, lost: set[str], began: float) -> None:
+        self.renewed_at = began
         for lease_id in lost:
             holder = self._holders.pop(lease_id, None)
             if holder is not None:

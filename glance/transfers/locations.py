@@ -7,6 +7,7 @@ work. Data is never deleted while its image still says that it is there.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,6 +16,8 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from glance.db import images, leases, locations
+from glance.db.due import thd_is_pending
+from glance.db.sharing import thd_shared
 from glance.db.txdbapi import Database
 from glance.domain.errors import Conflict, Forbidden, Invalid, InvalidStatus, NotFound
 from glance.domain.image import ACTIVE, Image, Location
@@ -38,7 +41,7 @@ _log = Logger()
 class Leaving:
     """Locations taken off an image whose data is still to be deleted.
 
-    :param kept: URLs that the image still has at other places of its list.
+    :param kept: URLs that the image still has at other places of its list, or that another has.
     """
 
     image_id: str
@@ -117,7 +120,8 @@ class LocationKeeper:
         if lease is None:
             raise Conflict(f"Image {image_id} is being changed by another request; try again.")
         locations.thd_mark_leaving(connection, gone)
-        return Leaving(image_id, lease, tuple(gone), frozenset(place.url for place in kept))
+        urls = {place.url for place in kept} | _thd_anothers(connection, image_id, gone)
+        return Leaving(image_id, lease, tuple(gone), frozenset(urls))
 
     async def change(self, save: Callable[[], Awaitable[tuple[T, Leaving | None]]]) -> T:
         """Save a change of an image, and let go of the locations that it takes off.
@@ -243,9 +247,18 @@ def _thd_settle(
 def _thd_unfinished(
     connection: Connection, image_id: str
 ) -> tuple[tuple[Location, ...], frozenset[str]]:
+    if thd_is_pending(connection, image_id):
+        # All its locations are marked so. They are the scrubber's, and it may yet be restored.
+        return (), frozenset()
     leaving = tuple(locations.thd_leaving(connection, image_id))
-    try:
+    kept = _thd_anothers(connection, image_id, leaving)
+    with contextlib.suppress(NotFound):
         image = images.thd_get(connection, image_id, Viewer(is_admin=True))
-    except NotFound:
-        return leaving, frozenset()
-    return leaving, frozenset(place.url for place in image.locations)
+        kept |= {place.url for place in image.locations}
+    return leaving, frozenset(kept)
+
+
+def _thd_anothers(connection: Connection, image_id: str, leaving: Sequence[Location]) -> set[str]:
+    """Return the URLs of data that is another image's, which may have been taken for this one's."""
+    shared = thd_shared(connection, {image_id: leaving}, {})
+    return {place.url for place in leaving if place.id in shared}

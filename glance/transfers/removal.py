@@ -13,7 +13,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from glance.db import images, leases, locations
+from glance.db import images, leases, locations, sharing
 from glance.db.txdbapi import Database
 from glance.domain.errors import Conflict, Forbidden, NotFound
 from glance.domain.image import (
@@ -115,17 +115,28 @@ class Remover:
     async def remove_data(self, image: Image) -> None:
         """Delete every stored copy of an image's data; copies that are gone already are fine.
 
-        If a store refuses, the copies before its own are struck off the record: they are gone.
+        One that is another image's stays. If a store refuses, the copies before its own are struck
+        off the record: they are gone.
         """
         gone: list[Location] = []
         try:
+            shared = await self._shared(image)
             for location in image.locations:
-                await self._remove_copy(image, location)
+                if location.id in shared:
+                    self._log.warn("Image {id}: data that another image has too stays", id=image.id)
+                else:
+                    await self._remove_copy(image, location)
                 gone.append(location)
         except BaseException:
             if gone:
                 await self._database.runInteraction(locations.thd_mark_gone, gone)
             raise
+
+    async def _shared(self, image: Image) -> frozenset[int]:
+        if not any(sharing.may_be_borrowed(image.id, place) for place in image.locations):
+            return frozenset()
+        places = {image.id: image.locations}
+        return await self._database.runReading(sharing.thd_shared, places, {})
 
     async def _remove_copy(self, image: Image, location: Location) -> None:
         try:

@@ -19,6 +19,7 @@ from glance.domain.verification import (
     DROP,
     FILL_IN,
     LEFTOVER,
+    MISSING_DATA,
     NO_HASH,
     ORPHAN,
     SET_ASIDE,
@@ -44,6 +45,10 @@ SLACK: Final = 1000
 _TOO_MANY: Final = (
     "so much of what is in the store is wrong that something else must be, such as a directory "
     "that is not mounted or another database; --force repairs all the same"
+)
+_BARREN: Final = (
+    "there is nothing at all where the data should be; is a file system not mounted? --force "
+    "repairs all the same"
 )
 
 
@@ -102,14 +107,28 @@ class Repairer:
     async def _deal_with(self, data: dict[str, Any]) -> tuple[str, str | None]:
         if data["store"] in self._refused.get(_side(data["kind"]) or "", ()):
             return REFUSED, _TOO_MANY
-        if not self._tools.settings.really:
-            return PLANNED, None
         try:
+            if data["kind"] == MISSING_DATA and await self._is_barren(data):
+                return REFUSED, _BARREN
+            if not self._tools.settings.really:
+                return PLANNED, None
             if data["kind"] in (ORPHAN, LEFTOVER):
                 return await self._repair_object(data)
             return await self._repair_image(data)
         except GlanceError as error:
             return FAILED, error.message
+
+    async def _is_barren(self, data: dict[str, Any]) -> bool:
+        """Tell whether there is no sign that the place of missing data is what it should be."""
+        tools = self._tools
+        holdings = self._holdings.get(data["store"])
+        if holdings is None or tools.settings.force:
+            return False
+        look = await tools.database.runReading(verification.thd_look, [data["image"]])
+        image = look.images.get(data["image"])
+        places = [] if image is None else image.locations
+        urls = [place.url for place in places if place.id == data["location"]]
+        return bool(urls and await holdings.is_barren(urls[0]))
 
     async def _repair_image(self, data: dict[str, Any]) -> tuple[str, str | None]:
         seen = await self._suspects.look(data["image"])

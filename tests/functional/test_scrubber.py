@@ -73,6 +73,38 @@ def test_scrub_time_holds_back(delaying: Server) -> None:
     assert rows.status(image_id) == "deleted"
 
 
+def test_directory_that_is_not_there_says_nothing_of_the_data(idle: Server) -> None:
+    """Not mounted, perhaps: nothing may count as deleted, and nothing is made in its place."""
+    (image_id,) = Catalogue(idle).make_pending(1)
+    away = idle.images.with_name("away")
+    idle.images.rename(away)
+    refused = Scrubber(idle).run("--restore", image_id)
+    assert refused.returncode == 1
+    assert f"{idle.images} is not there. Is it mounted?" in refused.stderr
+    assert "whether its data is still there cannot be told" in refused.stderr
+    assert not idle.images.exists()
+    away.rename(idle.images)
+    assert Scrubber(idle).run("--restore", image_id).returncode == 0
+
+
+def test_empty_directory_where_images_have_their_data(delaying: Server) -> None:
+    """What stands where a file system is not mounted."""
+    rows = Catalogue(delaying)
+    used = delaying.image(DATA)
+    (image_id,) = rows.make_pending(1)
+    away = delaying.images.with_name("away")
+    delaying.images.rename(away)
+    delaying.images.mkdir()
+    refused = Scrubber(delaying).run()
+    assert refused.returncode == 1
+    assert "is a file system not mounted?" in refused.stderr
+    assert rows.status(image_id) == "pending_delete"
+    delaying.images.rmdir()
+    away.rename(delaying.images)
+    assert Scrubber(delaying).run().stdout == "Scrubbed 1 image (4 bytes).\n"
+    assert delaying.download(used).body == DATA
+
+
 def test_data_that_is_gone_already_and_images_without_any(delaying: Server) -> None:
     rows = Catalogue(delaying)
     image_id, empty = rows.make_pending(2)
@@ -97,24 +129,6 @@ def test_configuration_of_the_api_alone() -> None:
             )
         done = Scrubber(server).run("--config-file", str(server.file))
         assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_directory_that_is_not_there(idle: Server) -> None:
-    """Such as that of a file system that is not mounted."""
-    rows = Catalogue(idle)
-    (image_id,) = rows.make_pending(1)
-    away = idle.images.rename(idle.images.with_suffix(".away"))
-    done = Scrubber(idle).run()
-    assert done.returncode == 1
-    assert "Store file: 1 location not deleted: A directory of the store is missing." in done.stderr
-    restored = Scrubber(idle).run("--restore", image_id)
-    assert restored.returncode == 1
-    assert "whether its data is still there cannot be told" in restored.stderr
-    assert not idle.images.exists()
-    assert rows.status(image_id) == "pending_delete"
-    away.rename(idle.images)
-    done = Scrubber(idle).run()
-    assert (done.returncode, done.stdout) == (0, "Scrubbed 1 image (4 bytes).\n")
 
 
 @pytest.mark.parametrize("program", [(), TWISTD])

@@ -19,7 +19,7 @@ READY = "/healthcheck/ready"
 
 def refused(server: Server) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", server.port), 5):
+        with socket.create_connection(("127.0.0.1", server.port), 0.2):
             return False
     except (ConnectionRefusedError, TimeoutError):
         return True

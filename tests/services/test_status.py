@@ -130,4 +130,4 @@ def test_rows(check: Check, engine: Engine) -> None:
     assert found["Pending Deletes"][0] == 1
     assert "2020-01-02 03:04 UTC" in found["Pending Deletes"][1]
     assert found["Work In Progress"][0] == 1
-    assert "nobody is at work on them: b." in found["Work In Progress"][1]
+    assert "is at work on them: b." in found["Work In Progress"][1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select, update
@@ -13,9 +14,12 @@ from glance.db import images, leases, pending, restoring
 from glance.db.columns import utcnow
 from glance.db.due import Due, thd_due
 from glance.db.engine import make_engine
+from glance.db.locations import thd_newest
 from glance.db.own_tables import image_tombstones, transfer_leases
 from glance.db.pending import Claim, Claims, Outcome
 from glance.db.restoring import Begun
+from glance.db.sealed_locations import seal_with
+from glance.db.sharing import thd_borrowings
 from glance.db.tables import image_locations, image_properties, image_tags
 from glance.db.txdbapi import Database
 from glance.domain.errors import Conflict, InvalidStatus, NotFound
@@ -49,7 +53,7 @@ def due(catalogue: Catalogue, after: Due | None = None, limit: int = 10, age: fl
 
 
 def claim(catalogue: Catalogue, *image_ids: str, worker: str = "w") -> Claims:
-    claims: Claims = catalogue.run(pending.thd_claim, image_ids, "n", worker)
+    claims: Claims = catalogue.run(pending.thd_claim, image_ids, "n", worker, {})
     return claims
 
 
@@ -105,6 +109,50 @@ def test_claimed_once_with_what_is_left(catalogue: Catalogue) -> None:
     (lease,) = (e for e in catalogue.read(leases.thd_all) if e.image_id == "b")
     assert (lease.kind, lease.node, lease.worker) == (leases.SCRUB, "n", "other")
     assert claim(catalogue) == Claims((), 0)
+
+
+def borrowings(catalogue: Catalogue) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    last = 0
+    while page := catalogue.read(thd_borrowings, last, 2):
+        last = page[-1][0]
+        for key, place in page:
+            found.setdefault(place, []).append(key)
+    return found
+
+
+@pytest.mark.parametrize("key", [None, "0123456789abcdef"])
+def test_data_that_live_images_have_too(catalogue: Catalogue, key: str | None) -> None:
+    one, two, three, four = (str(UUID(int=n, version=4)) for n in range(1, 5))
+    doomed(catalogue, one, f"file:///d/{one}", f"file:///e/{one}")
+    doomed(catalogue, two, f"file:///d/{three}", f"file:///d/{two}", "http://host/x")
+    # From here on: what is there stays in the clear.
+    seal_with(catalogue.engine, key)
+    catalogue._database._thd_forget()
+    catalogue.add(id=three, status="active")
+    catalogue.add(id=four, status="active")
+    for image_id, url in ((three, f"file:///d/{three}"), (four, f"filesystem:///d//{one}")):
+        catalogue.run(images.thd_add_location, image_id, Location(url, {}))
+    for name in ("http://host/x", f"file:///d/{four}"):
+        catalogue.run(images.thd_add_location, four, Location(name, {}))
+    borrowed = borrowings(catalogue)
+    places = {f"d/{three}", f"d/{one}"}
+    assert {place for place in borrowed if place} == places
+    mine = catalogue.run(pending.thd_claim, [one, two], "n", "w", borrowed).mine
+    shared = [
+        [place.url for place in claimed.locations if place.id in claimed.shared] for claimed in mine
+    ]
+    assert shared == [[f"file:///d/{one}"], [f"file:///d/{three}"]]
+
+
+def test_newest_locations_of_images_in_use(catalogue: Catalogue) -> None:
+    for image_id, state in (("a", "active"), ("b", "deactivated"), ("c", "queued")):
+        catalogue.add(id=image_id, status=state)
+        catalogue.run(images.thd_add_location, image_id, Location(f"x:{image_id}", {"store": "s"}))
+    doomed(catalogue, "d", "x:d")
+    newest = catalogue.read(thd_newest, 5)
+    assert [(place.url, place.store_id) for place in newest] == [("x:b", "s"), ("x:a", "s")]
+    assert [place.url for place in catalogue.read(thd_newest, 1)] == ["x:b"]
 
 
 def test_what_is_not_pending_is_not_claimed(catalogue: Catalogue) -> None:
@@ -198,7 +246,7 @@ def test_claims_of_many_at_once(catalogue: Catalogue, crowd: Any) -> None:
     ids = [doomed(catalogue, f"image-{n:02}", "x:1") for n in range(40)]
     orders = [ids, list(reversed(ids)), ids[20:] + ids[:20], ids[::2] + ids[1::2]]
     answers = reactor.results(
-        database.runInteraction(pending.thd_claim, order[start : start + 10], "n", f"w{n}")
+        database.runInteraction(pending.thd_claim, order[start : start + 10], "n", f"w{n}", {})
         for start in range(0, 40, 10)
         for n, (database, order) in enumerate(zip(databases, orders, strict=True))
     )
@@ -226,10 +274,10 @@ def test_claims_against_restorations(catalogue: Catalogue, crowd: Any) -> None:
 
     answers = reactor.results(
         [
-            one.runInteraction(pending.thd_claim, ids[:10], "n", "w1"),
+            one.runInteraction(pending.thd_claim, ids[:10], "n", "w1", {}),
             *[two.runInteraction(thd_restore, image_id) for image_id in ids],
-            one.runInteraction(pending.thd_claim, ids[10:], "n", "w1"),
-            three.runInteraction(pending.thd_claim, ids, "n", "w3"),
+            one.runInteraction(pending.thd_claim, ids[10:], "n", "w1", {}),
+            three.runInteraction(pending.thd_claim, ids, "n", "w3", {}),
         ]
     )
     claims = [found for found in answers if isinstance(found, Claims)]

@@ -113,7 +113,8 @@ class TestWork:
         add_image(engine, status, 2 * HOUR, deleted=True)
         add_lease(engine, add_image(engine, status, 2 * HOUR), timedelta(seconds=1))
         (told,) = bad(thd_work(ready(make())))
-        assert told.startswith(f"1 images are {status} and nobody is at work on them: {image_id}.")
+        said = f"1 images are {status}, and no service of this release is at work on them: "
+        assert told.startswith(f"{said}{image_id}.")
 
     def test_leases(self, make, engine):
         late = add_image(engine, "saving")

@@ -232,6 +232,21 @@ def test_signals_are_passed_on(scene: Scene) -> None:
     assert scene.pid_file.read() is None
 
 
+def test_signals_that_come_while_servers_are_started(scene: Scene) -> None:
+    """They would end us, and leave the servers unwatched."""
+    watcher = scene.watcher
+    scene.script = [lambda: scene.end(scene.first, 0)]
+    with watcher.holding():
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert not watcher.told_to_end()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert watcher.told_to_end()
+        assert watcher.run() == 0
+    # The toy cannot reload.
+    assert scene.first.signals == ["SIGTERM"]
+    assert scene.starts == []
+
+
 def test_lock_that_somebody_else_holds(scene: Scene) -> None:
     lock = scene.pid_file.try_lock()
     assert lock is not None

@@ -65,6 +65,8 @@ class ScrubCase(CatalogueCase):
         self.fast, self.slow = self.stores.by_id.values()
         self.reports = []
         self.heartbeat = Heartbeat(self.database, self.reactor, INTERVAL)
+        self.heartbeat.startService()
+        self.addCleanup(self.heartbeat.stopService)
         self.scrubber = self.make_scrubber()
 
     def make_scrubber(self, identity=US, scrub_time=0):
@@ -79,6 +81,7 @@ class ScrubCase(CatalogueCase):
             self.reaper,
             identity,
             self.reactor,
+            stale_time=STALE,
             scrub_time=scrub_time,
             pool_size=self.pool_size,
             report=self.reports.append,

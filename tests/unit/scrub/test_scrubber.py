@@ -2,17 +2,21 @@
 
 import random
 from functools import partial
+from types import SimpleNamespace
 from unittest import mock
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import alsoProvides
 
-from glance.db import leases, pending
+from glance.db import images, leases, pending
 from glance.db.sealed_locations import Sealer, seal_with
 from glance.domain.errors import Unavailable
-from glance.scrub import deletions, lanes, recorder, scrubber
+from glance.domain.image import Image, Location
+from glance.scrub import deletions, lanes, mounts, recorder, scrubber
 from glance.scrub.lanes import PAUSES, TRIES
 from glance.scrub.reaper import LONG_DEAD
 from glance.stores.errors import DataNotFound, DeleteForbidden, DeleteNotSupported, StoreError
+from glance.stores.interfaces import IListable
 from tests.unit.scrub.doubles import ELSEWHERE, INTERVAL, SIBLING, STALE, ScrubCase
 from tests.unit.transfers.doubles import US
 
@@ -100,6 +104,47 @@ class TestPass(ScrubCase):
         self.assertEqual(self.statuses(), {"one": "deleted", "two": "pending_delete"})
         ((_, reason),) = summary.failures
         self.assertNotIn(lost, reason)
+
+    def live(self, image_id, url):
+        """Make an image that is in use, and whose data is where a URL leads."""
+        self.run_in_database(images.thd_insert, Image(id=image_id, status="active", size=4))
+        location = Location(url, {"store": "fast"})
+        self.run_in_database(images.thd_add_location, image_id, location)
+
+    def assertStays(self, image_id, name):
+        summary = self.run_pass()
+        self.assertEqual((summary.images, summary.shared, summary.size), (1, 1, 0))
+        self.assertIn(name, self.fast.objects)
+        self.assertEqual(self.status(image_id), "deleted")
+        self.assertEqual(self.location_statuses(image_id), ["deleted"])
+
+    def test_data_that_another_image_has_too(self):
+        self.pending("gone", "fast")
+        self.live("other", "memory:gone")
+        self.assertStays("gone", "gone")
+
+    def test_data_that_another_image_has_too_sealed(self):
+        self.pending("gone", "fast")
+        seal_with(self.database.engine, "0123456789abcdef")
+        self.live("other", "memory:gone")
+        self.assertStays("gone", "gone")
+
+    def test_data_that_is_another_images(self):
+        self.live("other", "memory:other")
+        self.fast.objects["other"] = b"data"
+        self.pending("gone")
+        self.add_row("gone", "memory://other", "fast", "pending_delete")
+        self.assertStays("gone", "other")
+
+    def test_data_that_nobody_has_any_more(self):
+        self.pending("one", "fast")
+        self.pending("two")
+        self.add_row("two", "memory:one", "fast", "pending_delete")
+        self.pending("three", "fast")
+        self.live("other", "memory:elsewhere")
+        summary = self.run_pass()
+        self.assertEqual((summary.images, summary.shared), (3, 0))
+        self.assertEqual(self.fast.objects, {})
 
     def test_many_pages_and_batches(self):
         self.patch(scrubber, "PAGE", 7)
@@ -204,6 +249,34 @@ class TestLeases(ScrubCase):
         # The data of two was under way: that it is gone is recorded all the same.
         self.assertEqual((summary.images, summary.skipped), (2, 1))
         self.assertEqual(sorted(self.statuses().values()), ["deleted", "deleted", "pending_delete"])
+
+    def test_what_may_be_anothers_by_now_is_not_begun(self):
+        """Cut off from the database, we cannot know whether an image was restored meanwhile."""
+        for n in range(3):
+            self.pending(f"image-{n}", "fast")
+        self.fast.faults["delete"] = hanging = Deferred()
+        done = self.begin()
+        with mock.patch("glance.db.leases.thd_beat", side_effect=Unavailable("away")):
+            self.advance(STALE - 1)
+        self.end_leases()
+        self.set_image("image-2", status="active", deleted=False)
+        del self.fast.faults["delete"]
+        hanging.callback(None)
+        summary = self.successResultOf(done)
+        self.assertEqual((summary.images, summary.skipped), (2, 1))
+        self.assertEqual(self.fast.objects, {"image-2": b"data"})
+        self.assertEqual(self.status("image-2"), "active")
+
+    def test_what_is_renewed_may_wait_for_long(self):
+        self.pending("one", "slow")
+        self.pending("two", "slow")
+        self.pending("three", "slow")
+        self.slow.faults["delete"] = hanging = Deferred()
+        done = self.begin()
+        self.advance(deletions.OVERDUE - 1)
+        del self.slow.faults["delete"]
+        hanging.callback(None)
+        self.assertEqual(self.successResultOf(done).images, 3)
 
 
 class TestFailures(ScrubCase):
@@ -345,6 +418,63 @@ class TestFailures(ScrubCase):
         summary = self.run_pass()
         self.assertEqual(summary.images, 6)
         self.assertGreater(summary.missing, 0)
+
+
+class TestMounts(ScrubCase):
+    """A store that is quite empty, though images in use have their data there, is not believed."""
+
+    def setUp(self):
+        super().setUp()
+        self.barren = succeed(True)
+        self.asked = []
+        alsoProvides(self.fast, IListable)
+        self.fast.holdings = lambda: SimpleNamespace(is_barren=self.is_barren)
+        self.pending("gone", "fast")
+        self.pending("other", "slow")
+        self.fast.objects.clear()
+
+    def is_barren(self, url):
+        self.asked.append(url)
+        return self.barren
+
+    def in_use(self, status="active"):
+        self.run_in_database(images.thd_insert, Image(id="used", status=status, size=4))
+        location = Location("memory:used", {"store": "fast"})
+        self.run_in_database(images.thd_add_location, "used", location)
+
+    def assertNotAsked(self, reason):
+        summary = self.run_pass()
+        self.assertEqual((summary.images, summary.missing, summary.failed), (1, 0, 1))
+        self.assertEqual(dict(summary.failures), {("fast", reason): 1})
+        self.assertEqual(self.statuses()["gone"], "pending_delete")
+        self.assertEqual((self.fast.calls, self.all_leases()), ([], []))
+
+    def test_nothing_at_all_is_there(self):
+        self.in_use()
+        self.assertNotAsked(mounts.NOTHING)
+        self.barren = succeed(False)
+        self.assertEqual(self.run_pass().images, 1)
+        self.assertEqual(self.asked, ["memory:used"] * 2)
+
+    def test_that_cannot_be_told(self):
+        self.in_use("deactivated")
+        self.barren = fail(StoreError("away"))
+        self.assertNotAsked("away")
+
+    def test_no_answer(self):
+        self.in_use()
+        self.barren = Deferred()
+        done = self.begin()
+        self.assertNoResult(done)
+        self.advance(mounts.LOOK_TIME)
+        summary = self.successResultOf(done)
+        self.assertEqual((summary.images, summary.failed), (1, 1))
+        self.assertEqual(self.statuses()["gone"], "pending_delete")
+
+    def test_no_image_in_use(self):
+        """Then nothing has to be there."""
+        self.in_use("queued")
+        self.assertEqual((self.run_pass().images, self.asked), (2, []))
 
 
 class TestStopping(ScrubCase):

@@ -57,7 +57,7 @@ class Notes:
 class ScrubberServiceCase(SynchronousTestCase):
     def setUp(self):
         self.reactor = Reactor()
-        self.said, self.complaints, self.passes = [], [], []
+        self.said, self.complaints, self.asides, self.passes = [], [], [], []
         self.notes = Notes()
         self.scrubber = mock.Mock()
         self.scrubber.run = self.run_pass
@@ -87,7 +87,7 @@ class ScrubberServiceCase(SynchronousTestCase):
             self.reactor,
             say=self.said.append,
             complain=self.complaints.append,
-            progress=self.said.append,
+            progress=self.asides.append,
             notifier=self.notes,
         )
         service.startService()
@@ -104,6 +104,13 @@ class TestOnePass(ScrubberServiceCase):
         self.assertEqual(self.said, ["Scrubbed 1 image (3 bytes)."])
         self.assertEqual(self.complaints, [])
         self.stop(service)
+
+    def test_others_were_faster(self):
+        """What is said, cron sends by mail."""
+        self.outcome = Summary()
+        service = self.service()
+        self.assertEqual((service.failed, self.said, self.complaints), (False, [], []))
+        self.assertEqual(self.asides, ["Nothing to scrub."])
 
     def test_failures(self):
         self.outcome = Summary(failed=1)

@@ -255,18 +255,6 @@ class ConfigurationTests(FileCase):
         store = file_store(store_description="Fast disks", weight=10)
         self.assertEqual((store.description, store.weight), ("Fast disks", 10))
 
-    def test_missing_directories_are_not_made_where_they_must_not_be(self):
-        store = file_store(filesystem_store_datadir=self.datadir)
-        store.makes_directories = False
-        failure = self.failureResultOf(store.start(), BadStoreConfiguration)
-        self.assertIn(f"{self.datadir} is not there. Is it mounted?", str(failure.value))
-        self.assertFalse(os.path.exists(self.datadir))
-        url = f"file://{self.datadir}/{IMAGE}"
-        for asked in (store.delete, store.size_of):
-            failure = self.failureResultOf(asked(url), StoreError)
-            self.assertNotIsInstance(failure.value, DataNotFound)
-        self.successResultOf(store.stop())
-
     def test_missing_directories_are_made_and_not_before_the_start(self):
         store = file_store(filesystem_store_datadir=self.datadir)
         self.assertFalse(os.path.exists(self.datadir))
@@ -399,6 +387,31 @@ class DeletionTests(FileCase):
             self.failureResultOf(store.delete(stored.url), DeleteForbidden)
         self.patched(os, "unlink", errno.EIO)
         self.failureResultOf(store.delete(stored.url), StoreError)
+
+
+class UnmadeDirectoryTests(FileCase):
+    """Whoever only deletes makes no directory: it would seem that all had been deleted already."""
+
+    def setUp(self):
+        super().setUp()
+        self.store = file_store(filesystem_store_datadir=self.datadir)
+        self.store.makes_directories = False
+
+    def test_nothing_is_made_and_nothing_is_said_to_be_gone(self):
+        why = self.failureResultOf(self.store.start(), BadStoreConfiguration)
+        self.assertIn(f"{self.datadir} is not there. Is it mounted?", str(why.value))
+        url = datadirs.url_of(self.datadir, IMAGE)
+        for asked in (self.store.delete(url), self.store.size_of(url)):
+            self.assertIs(self.failureResultOf(asked, StoreError).type, StoreError)
+        self.assertFalse(os.path.exists(self.datadir))
+
+    def test_one_that_comes_back_is_used(self):
+        self.failureResultOf(self.store.start(), BadStoreConfiguration)
+        os.mkdir(self.datadir)
+        path = os.path.join(self.datadir, IMAGE)
+        open(path, "w").close()
+        self.successResultOf(self.store.delete(datadirs.url_of(self.datadir, IMAGE)))
+        self.assertFalse(os.path.exists(path))
 
 
 class ReaderTests(FileCase):

@@ -198,6 +198,17 @@ class KeyTests(HoldingsCase):
         self.assertEqual(self.keys(f"file:///elsewhere/{IMAGE}"), [[]])
 
 
+class BarrenTests(HoldingsCase):
+    def test_a_place_without_any_entry(self):
+        url = f"file://{self.root}/name"
+        place = str(self.root)
+        self.assertTrue(self.successResultOf(self.holdings.is_barren(url)))
+        os.mkdir(os.path.join(place, ASIDE))
+        self.assertFalse(self.successResultOf(self.holdings.is_barren(url)))
+        self.assertTrue(self.successResultOf(self.holdings.is_barren(f"file://{place}/no/name")))
+        self.assertFalse(self.successResultOf(self.holdings.is_barren("http://host/name")))
+
+
 class MovingTests(HoldingsCase):
     def test_there_and_back(self):
         path = self.file()

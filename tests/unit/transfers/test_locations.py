@@ -6,7 +6,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from glance.db import images, leases, locations
 from glance.domain.errors import Conflict, Forbidden, Invalid, InvalidStatus, NotFound
-from glance.domain.image import Location
+from glance.domain.image import Image, Location
 from glance.domain.viewer import Viewer
 from glance.stores.errors import DeleteNotSupported, InUse, RemoteUnavailable, StoreError
 from glance.transfers.detached import detached
@@ -22,6 +22,7 @@ from tests.unit.transfers.doubles import (
     MemoryStore,
 )
 
+OTHER = "2f0b1f8a-0c43-4bd5-9b0f-3f6f5f5e8c22"
 HERE, COPY = "memory:here", "memory:copy"
 
 
@@ -139,6 +140,25 @@ class TestLettingGo(KeeperCase):
         self.assertIn("here", self.store.objects)
         self.assertEqual(self.urls(), [HERE])
 
+    def test_data_of_another_image_stays(self):
+        """Whoever may name places can name those of others (OSSN-0065)."""
+        anothers = f"memory:{OTHER}"
+        self.run_in_database(images.thd_insert, Image(id=OTHER, status="active", size=4))
+        self.run_in_database(
+            images.thd_add_location, OTHER, Location(anothers, {"store": "memory"})
+        )
+        self.store.objects[OTHER] = b"data"
+        self.active(HERE, anothers)
+        self.result(self.keeper.let_go(self.drop(anothers)))
+        self.assertEqual((self.urls(), self.leaving()), ([HERE], []))
+        self.run_in_database(
+            images.thd_add_location, IMAGE, Location(anothers, {"store": "memory"})
+        )
+        lease = self.drop(anothers).lease
+        self.result(self.keeper.finish_interrupted(IMAGE, lease))
+        self.assertEqual((self.urls(), self.leaving()), ([HERE], []))
+        self.assertIn(OTHER, self.store.objects)
+
     def test_one_at_a_time(self):
         self.active(HERE, COPY)
         self.drop(COPY)
@@ -180,6 +200,15 @@ class TestLettingGo(KeeperCase):
         self.store.faults = {"delete": InUse("cloned")}
         self.failure(self.keeper.let_go(left), InUse)
         self.assertEqual(self.leaving(), [HERE, COPY])
+
+    def test_recovery_leaves_a_deleted_image_to_the_scrubber(self):
+        """A verification may have held it, and died; it can still be restored."""
+        self.active(HERE, COPY)
+        self.run_in_database(images.thd_mark_deleted, self.image(), delayed=True)
+        lease = self.take_lease(kind=leases.LOCATION, store_id=None)
+        self.result(self.keeper.finish_interrupted(IMAGE, lease))
+        self.assertEqual(self.store.objects, {"here": b"data", "copy": b"data"})
+        self.assertEqual((self.leaving(), self.all_leases()), ([HERE, COPY], []))
 
     def test_rest_follows_though_the_client_went_away(self):
         self.active(HERE, COPY)

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred, fail
 
 from glance.db import images, leases
 from glance.domain.errors import Conflict, Forbidden, NotFound
-from glance.domain.image import Location
+from glance.domain.image import Image, Location
 from glance.stores.errors import DeleteNotSupported, InUse
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.removal import Remover
@@ -20,6 +20,7 @@ from tests.unit.transfers.doubles import (
 )
 
 BEAT = 10.0
+OTHER = "2f0b1f8a-0c43-4bd5-9b0f-3f6f5f5e8c22"
 
 
 class RemovalCase(CatalogueCase):
@@ -72,6 +73,22 @@ class TestRemoval(RemovalCase):
         self.active()
         self.successResultOf(self.remove())
         self.assertGone()
+
+    def test_data_of_another_image_stays(self):
+        """Whoever may name places can name those of others (OSSN-0065)."""
+        anothers = f"memory:{OTHER}"
+        self.run_in_database(images.thd_insert, Image(id=OTHER, status="active", size=4))
+        self.run_in_database(
+            images.thd_add_location, OTHER, Location(anothers, {"store": "memory"})
+        )
+        self.store.objects[OTHER] = b"data"
+        self.active()
+        self.run_in_database(
+            images.thd_add_location, IMAGE, Location(anothers, {"store": "memory"})
+        )
+        self.successResultOf(self.remove())
+        self.assertNotFound()
+        self.assertEqual((self.store.objects, self.all_leases()), ({OTHER: b"data"}, []))
 
     def test_data_that_is_gone_already(self):
         self.active()

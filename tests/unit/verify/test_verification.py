@@ -342,6 +342,11 @@ class MeanwhileTests(VerifyCase):
 
 
 class RepairTests(VerifyCase):
+    def in_use(self, *stores):
+        """Leave a trace in directories: one that is quite empty may be one that is not mounted."""
+        for store in stores:
+            self.path(store, ASIDE).mkdir()
+
     def repaired(self, **settings):
         report = self.verify(repair=True, really=True, **settings)
         return [(f["repair"]["action"], f["repair"]["outcome"]) for f in report["findings"]]
@@ -372,6 +377,7 @@ class RepairTests(VerifyCase):
         self.assertEqual(self.open, 5)
 
     def test_the_only_copy(self):
+        self.in_use("one")
         self.whole(A, "one")
         self.path("one", A).unlink()
         self.assertEqual(self.repaired(), [("deactivate", "done")])
@@ -382,6 +388,7 @@ class RepairTests(VerifyCase):
         self.assertEqual(self.repaired(), [("none", "none")])
 
     def test_all_copies(self):
+        self.in_use("one", "two")
         self.whole(A, "one", "two")
         self.path("one", A).unlink()
         self.put("two", A, b"x")
@@ -399,6 +406,7 @@ class RepairTests(VerifyCase):
         self.assertEqual(self.found(), [])
 
     def test_two_of_three_copies(self):
+        self.in_use("one", "two")
         self.whole(A, "one", "two")
         self.put("one", B)
         self.refer(A, "one", B)
@@ -481,6 +489,7 @@ class RepairTests(VerifyCase):
         self.assertEqual(self.get(A).status, "active")
 
     def test_the_good_copy_is_gone_by_now(self):
+        self.in_use("one", "two")
         self.whole(A, "one", "two")
         self.path("one", A).unlink()
         self.verify()
@@ -548,6 +557,20 @@ class RepairTests(VerifyCase):
         self.assertEqual(self.repaired(), [("deactivate", "refused")] * 4)
         self.assertIn("not mounted", self.text)
         self.assertEqual(self.repaired(force=True), [("deactivate", "done")] * 4)
+
+    def test_nothing_at_all_is_where_the_data_should_be(self):
+        """However few images there are: that looks like a file system that is not mounted."""
+        self.whole(A, "one")
+        self.whole(B, "one", "two")
+        for name in (A, B):
+            self.path("one", name).unlink()
+        report = self.verify(repair=True)
+        self.assertEqual({f["repair"]["outcome"] for f in report["findings"]}, {"refused"})
+        self.assertEqual(self.repaired(), [("deactivate", "refused"), ("strike_off", "refused")])
+        self.assertIn("not mounted", self.text)
+        self.assertEqual([self.get(A).status, len(self.get(B).locations)], ["active", 2])
+        self.path("one", ASIDE).mkdir()
+        self.assertEqual(self.repaired(), [("deactivate", "done"), ("strike_off", "done")])
 
     def test_another_database(self):
         for name in (A, B, C):
