@@ -180,9 +180,7 @@ class Control:
                 # Whoever interrupts us does not want what is half started.
                 child.put_down()
                 raise
-            if child.up:
-                pid_file.publish()
-            else:
+            if not child.up:
                 raise ControlError(self._failure(child))
         self.say(f"{server.name} (pid {child.pid}) is up; pid file {pid_file.path}")
         return child

@@ -9,6 +9,7 @@ is not removed as that of the old one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -20,6 +21,8 @@ from glance.control.errors import PidFileError
 
 #: More than any process number has digits.
 _LONGEST = 64
+
+_ELSEWHERE = " Name another file with --pid-file."
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,16 @@ class PidFile:
         """
         try:
             # A pipe of that name must not keep us waiting.
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            how = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(self.path, how)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise PidFileError(
+                    f"The pid file {self.path} is a symbolic link, and not followed. Remove it, or "
+                    "name another file with --pid-file."
+                ) from None
             raise self._error("cannot be read", error) from None
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -105,7 +114,7 @@ class PidFile:
                     path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
                 )
             except OSError as error:
-                raise self._error("cannot be written", error) from None
+                raise self._error(f"cannot be locked by {path}", error, _ELSEWHERE) from None
             lock = Lock(path, descriptor)
             try:
                 fcntl.flock(descriptor, how)
@@ -155,18 +164,10 @@ class PidFile:
         except FileExistsError:
             return
         except OSError as error:
-            raise self._error("cannot be written", error) from None
+            raise self._error("cannot be written", error, _ELSEWHERE) from None
 
-    def publish(self) -> None:
-        """Let everybody read it: who asks for the status may be another user."""
-        with contextlib.suppress(OSError):
-            self.path.chmod(0o644)
-
-    def _error(self, what: str, error: OSError) -> PidFileError:
-        return PidFileError(
-            f"The pid file {self.path} {what}: {_reason(error)}."
-            + (" Name another file with --pid-file." if what == "cannot be written" else "")
-        )
+    def _error(self, what: str, error: OSError, advice: str = "") -> PidFileError:
+        return PidFileError(f"The pid file {self.path} {what}: {_reason(error)}.{advice}")
 
 
 @dataclass

@@ -211,7 +211,6 @@ class Watcher:
         assert watch.starting is not None
         child = watch.child
         if child.up:
-            child.pid_file.publish()
             watch.up_since = self._clock()
             self._say(
                 f"{child.server.name} (pid {child.pid}) is up; pid file {child.pid_file.path}"

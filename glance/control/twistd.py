@@ -1,10 +1,11 @@
 """``python -m glance.control.twistd``: twistd, as a child that is watched from its start.
 
-It is ``twistd`` in everything but one point. To become a daemon, ``twistd`` forks twice and leaves
+It is ``twistd`` in everything but two points. To become a daemon, ``twistd`` forks twice and leaves
 its parent with the news that it started; how it ends is never heard, and what is written to
 standard error is lost. Run from here it is in a session of its own already, so instead of forking
 it only lets go of the terminal: standard output and error go nowhere or to a pipe that was given.
-Its start is reported through a pipe in ``twistd``'s own words, ``0`` or ``1 <what is wrong>``.
+Its start is reported through a pipe in ``twistd``'s own words, ``0`` or ``1 <what is wrong>``. And
+its pid file is made anew, never written through what has that name.
 
 Without these descriptors in its environment it forks as ``twistd`` does.
 """
@@ -35,6 +36,22 @@ class Runner(UnixApplicationRunner):
         super().__init__(config)
         self._status = status
         self._output = output
+
+    def setupEnvironment(
+        self, chroot: Any, rundir: Any, nodaemon: Any, umask: Any, pidfile: str | None
+    ) -> None:
+        """Make the environment a server's; write a pid file that everybody may read.
+
+        Who asks for the status may be another user. A link of the file's name is not followed: its
+        directory may belong to somebody with fewer rights than ours.
+
+        :raises FileExistsError: something of that name is there.
+        """
+        super().setupEnvironment(chroot, rundir, nodaemon, umask, None)
+        if pidfile:
+            with open(pidfile, "x") as file:
+                os.fchmod(file.fileno(), 0o644)
+                file.write(str(os.getpid()))
 
     def daemonize(self, reactor: Any) -> int:
         """Let go of the terminal; return where to report that all went well."""

@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 
 from glance.services import messages
 from glance.services.messages import Decoder, Message
-from glance.services.template import COMMANDS_FD, LISTENERS_FD, REPORTS_FD
+from glance.services.signals import held
+from glance.services.template import COMMANDS_FD, LISTENERS_FD, NOT_FOR_US, REPORTS_FD
 
 #: Seconds: a worker that never accepted requests or lived shorter died young; so did a template,
 #: which takes longer to start.
@@ -28,6 +29,9 @@ YOUNG = 1.0
 YOUNG_TEMPLATE = 5.0
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 30.0
+
+#: Seconds that processes may take to end beyond their deadline, before they are killed.
+STOP_TIME = 15.0
 
 #: Seconds after which a template is killed that does not end although it has killed its workers.
 BURIAL_TIME = 5.0
@@ -151,6 +155,7 @@ class Generation:
         self._finishing = False
         self._last_words: Message | None = None
         self._call: Any = None
+        self._kill_call: Any = None
 
     # What the supervisor asks for.
 
@@ -161,13 +166,14 @@ class Generation:
         self._refusal = ""
         ports = {LISTENERS_FD + i: one.fileno() for i, one in enumerate(self._listeners)}
         try:
-            self._reactor.spawnProcess(
-                template,
-                self._command[0],
-                self._command,
-                env=dict(os.environ),
-                childFDs={0: 0, 1: 1, 2: 2, COMMANDS_FD: "w", REPORTS_FD: "r", **ports},
-            )
+            with held(*NOT_FOR_US):
+                self._reactor.spawnProcess(
+                    template,
+                    self._command[0],
+                    self._command,
+                    env=dict(os.environ),
+                    childFDs={0: 0, 1: 1, 2: 2, COMMANDS_FD: "w", REPORTS_FD: "r", **ports},
+                )
         except Exception as error:
             # Mostly a want of memory or processes, which passes.
             self._template_lost(f"could not be started: {error}", True)
@@ -176,26 +182,38 @@ class Generation:
 
     def drain(self, seconds: float, *, leaving: bool, take_waiting: bool) -> None:
         """Have every worker finish its requests and end; parameters as ``ApiService.drain`` has."""
-        self._finish(
-            {
-                "do": messages.DRAIN,
-                "seconds": seconds,
-                "leaving": leaving,
-                "take_waiting": take_waiting,
-            }
-        )
+        self._finish(messages.drain(seconds, leaving=leaving, take_waiting=take_waiting))
+        if seconds:
+            self._kill_within(seconds + STOP_TIME)
 
     def hurry(self) -> None:
         """Have every worker end now."""
         self._finish({"do": messages.HURRY})
+        self._kill_within(STOP_TIME)
 
-    def kill(self) -> None:
-        """Kill what has not ended."""
+    def _kill_within(self, seconds: float) -> None:
+        """Kill what has not ended in time; of several times the soonest counts."""
+        if self.ended.called:
+            return
+        call = self._kill_call
+        if call is None:
+            self._kill_call = self._reactor.callLater(seconds, self._kill)
+            self.ended.addCallback(lambda _: self._forget_kill())
+        elif call.active() and call.getTime() > self._reactor.seconds() + seconds:
+            call.reset(seconds)
+
+    def _kill(self) -> None:
+        self._log.error(
+            "Generation {generation}: killing the processes that have not ended",
+            generation=self.number,
+        )
         self._finish({"do": messages.KILL})
-        template = self._template
-        if template is not None:
-            call = self._reactor.callLater(BURIAL_TIME, template.kill)
-            self.ended.addCallback(lambda _: call.active() and call.cancel())
+        if self._template is not None:
+            self._kill_call = self._reactor.callLater(BURIAL_TIME, self._template.kill)
+
+    def _forget_kill(self) -> None:
+        if self._kill_call.active():
+            self._kill_call.cancel()
 
     def alive(self, within: float) -> bool:
         """Tell whether some worker accepts requests and gave a sign of life within a time."""

@@ -117,8 +117,12 @@ class ReopeningFile(_Frugal, logging.FileHandler):
         if self.stream is None:
             yield True
             return
-        # A descriptor of its own: the lock must outlast the stream, which rotating closes.
-        descriptor = os.dup(self.stream.fileno())
+        try:
+            # Not a copy of the stream's: processes that were forked share that, and its locks.
+            descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND)
+        except FileNotFoundError:
+            yield False
+            return
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield not self.moved()
@@ -141,6 +145,11 @@ class SizedFile(ReopeningFile, logging.handlers.RotatingFileHandler):
 class TimedFile(ReopeningFile, logging.handlers.TimedRotatingFileHandler):
     """Begins a new file after a time; several processes may share it."""
 
+    def reopen(self) -> None:
+        """Open the file that another process has begun; its time begins as well."""
+        super().reopen()
+        self.rolloverAt = self.computeRollover(int(time.time()))
+
     def doRollover(self) -> None:
         """Begin a new file, unless another process just did."""
         with self.alone() as still:
@@ -148,7 +157,6 @@ class TimedFile(ReopeningFile, logging.handlers.TimedRotatingFileHandler):
                 super().doRollover()
             else:
                 self.reopen()
-                self.rolloverAt = self.computeRollover(int(time.time()))
 
 
 def _file_handler(conf: Any, path: str) -> logging.Handler:

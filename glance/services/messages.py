@@ -31,6 +31,11 @@ ENDED = "ended"
 REFUSED = "refused"
 
 
+def drain(seconds: float, *, leaving: bool, take_waiting: bool) -> Message:
+    """Return the command to drain; parameters are those of ``ApiService.drain``."""
+    return {"do": DRAIN, "seconds": seconds, "leaving": leaving, "take_waiting": take_waiting}
+
+
 def encode(message: Message) -> bytes:
     """Return a message as it goes over a pipe."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"

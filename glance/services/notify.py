@@ -18,6 +18,9 @@ from contextlib import suppress
 #: Bytes of a status line that are sent at most.
 LONGEST_STATUS = 500
 
+#: Seconds that a message which is sent but once waits for room in the service manager's queue.
+PATIENCE = 1.0
+
 
 class Notifier:
     """Sends messages to the service manager, if there is one that listens.
@@ -47,18 +50,17 @@ class Notifier:
     def ready(self, status: str = "") -> None:
         """Say that the service serves: after the start, or after a reload, done or given up."""
         pid = os.getpid()
-        self._send(
-            "READY=1", *([f"MAINPID={pid}"] if pid != self._known_pid else []), status=status
-        )
+        lines = ["READY=1", *([f"MAINPID={pid}"] if pid != self._known_pid else [])]
+        self._send(*lines, status=status, patience=PATIENCE)
 
     def reloading(self, status: str = "") -> None:
         """Say that a reload begins; :meth:`ready` ends it."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._send("RELOADING=1", f"MONOTONIC_USEC={now}", status=status)
+        self._send("RELOADING=1", f"MONOTONIC_USEC={now}", status=status, patience=PATIENCE)
 
     def stopping(self, status: str = "") -> None:
         """Say that the service ends."""
-        self._send("STOPPING=1", status=status)
+        self._send("STOPPING=1", status=status, patience=PATIENCE)
 
     def status(self, status: str) -> None:
         """Say in a line what is being done."""
@@ -68,14 +70,14 @@ class Notifier:
         """Feed the watchdog."""
         self._send("WATCHDOG=1")
 
-    def _send(self, *lines: str, status: str = "") -> None:
+    def _send(self, *lines: str, status: str = "", patience: float = 0) -> None:
         if self._address is None:
             return
         if status:
             text = " ".join(status.split()).encode()[:LONGEST_STATUS].decode(errors="ignore")
             lines += (f"STATUS={text}",)
         where = "\0" + self._address[1:] if self._address[0] == "@" else self._address
-        # A service manager that does not listen must not keep us from serving, nor hold us up.
+        # A service manager that does not listen must not keep us from serving, nor hold us up long.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.setblocking(False)
+            sender.settimeout(patience)
             sender.sendto("\n".join(lines).encode(), where)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
 from collections.abc import Callable
@@ -10,7 +9,6 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError, inlineCallbacks
-from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -24,6 +22,7 @@ from glance.scrub.restoring import Restorer
 from glance.scrub.scrubber import Scrubber
 from glance.scrub.summary import Summary
 from glance.services.notify import Notifier
+from glance.services.signals import act_upon, catch_end, stop_once
 from glance.stores.registry import Stores
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.watch import LeaseWatch
@@ -195,8 +194,7 @@ class ScrubberService(MultiService):
         self._end()
 
     def _end(self) -> None:
-        with contextlib.suppress(ReactorNotRunning):
-            self._reactor.stop()
+        stop_once(self._reactor)
 
     @inlineCallbacks
     def stopService(self) -> Any:
@@ -243,9 +241,9 @@ def scrub(loaded: Loaded) -> int:
         ),
         notifier=Notifier.from_environment(),
     )
-    run.callWhenRunning(_end_once, reactor)
+    catch_end(reactor)
     if loaded.conf.daemon:
-        run.callWhenRunning(outlive_hangups, reactor)
+        outlive_hangups(reactor)
     run.callWhenRunning(service.startService)
     run.addSystemEventTrigger("before", "shutdown", service.stopService)
     run.run()
@@ -270,20 +268,10 @@ def _print_error(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _end_once(reactor: Any) -> None:
-    """Let SIGTERM end the program in order, however often it comes."""
-
-    def end() -> None:
-        with contextlib.suppress(ReactorNotRunning):
-            reactor.stop()
-
-    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(end))
-
-
 def outlive_hangups(reactor: Any) -> None:
     """Let SIGHUP, which whatever rotates logs may send, not end the program."""
 
     def stay() -> None:
         _log.warn("SIGHUP changes nothing; restart the scrubber for another configuration")
 
-    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(stay))
+    reactor.callWhenRunning(act_upon, reactor, {signal.SIGHUP: stay})

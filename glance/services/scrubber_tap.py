@@ -16,6 +16,7 @@ from glance.services.logs import start_logging
 from glance.services.notify import Notifier
 from glance.services.scrub_check import thd_check
 from glance.services.scrubber import ScrubberService, outlive_hangups
+from glance.services.signals import catch_end
 
 _log = Logger()
 
@@ -49,14 +50,15 @@ def makeService(options: Options) -> IService:
     except GlanceError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    catch_end(reactor)
     if options.loaded.conf.daemon:
-        reactor.callWhenRunning(outlive_hangups, reactor)
+        outlive_hangups(reactor)
     atexit.register(_end, service)
     return service
 
 
 def _end(service: ScrubberService) -> None:
-    """End the process with the service's exit code; twistd knows none but that of a signal.
+    """End the process with the service's exit code; twistd knows none.
 
     This is the first of all that is done at exit, when twistd has put everything away.
     """

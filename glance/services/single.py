@@ -30,7 +30,7 @@ class SingleProcess(Serving):
         # Made only now: a daemon's process number is another than that of the process it was made
         # ready in.
         service = self._make(self._plan, self._listeners.current)
-        service.accepting.addCallbacks(self._first_accepts, self._failed)
+        service.accepting.addCallbacks(self._first_accepts, self._failed, errbackArgs=(service,))
         service.startService()
 
     def _make(self, plan: Plan, opened: Mapping[str, Listener]) -> Any:
@@ -49,8 +49,9 @@ class SingleProcess(Serving):
         ).addCallback(lambda _: self._services.pop(service) and None)
         return service
 
-    def _failed(self, failure: Failure) -> None:
-        if not self._stopping:
+    def _failed(self, failure: Failure, service: Any) -> None:
+        # One that was told to end before it accepted requests fails, too.
+        if not service.draining:
             self._log.failure("The service could not start", failure)
             self.failed = True
             self._reactor.stop()

@@ -7,6 +7,7 @@ what it has and ends.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,9 +20,6 @@ from glance.services.listening import Listener
 from glance.services.messages import CONFIGURED, EMBEDDED
 from glance.services.plan import Plan
 from glance.services.serving import Serving
-
-#: Seconds that processes may take to end beyond their deadline, before they are killed.
-STOP_TIME = 15.0
 
 #: Seconds within which all workers of a new generation have to accept requests.
 READY_TIME = 60.0
@@ -114,45 +112,20 @@ class Supervisor(Serving):
         """See :meth:`Serving.hurry`."""
         super().hurry()
         if self._stopping:
-            self._break_off()
+            for generation in list(self._generations):
+                generation.hurry()
 
     def stopService(self) -> Deferred[Any]:
         """Have every worker finish its requests, and wait until they have ended."""
         super().stopService()
         self._listeners.close()
-        seconds = self._plan.shutdown_time
-        self._kill_call: Any = None
         generations = list(self._generations)
         for generation in generations:
-            generation.drain(seconds, leaving=True, take_waiting=True)
-        if self._quick:
-            self._break_off()
-        elif seconds:
-            self._kill_after(seconds + STOP_TIME)
+            generation.drain(self._plan.shutdown_time, leaving=True, take_waiting=True)
+            if self._quick:
+                generation.hurry()
         ended = DeferredList([generation.ended for generation in generations])
-        return ended.addCallback(self._stopped)
-
-    def _break_off(self) -> None:
-        for generation in list(self._generations):
-            generation.hurry()
-        self._kill_after(STOP_TIME)
-
-    def _kill_after(self, seconds: float) -> None:
-        self._forget_kill()
-        self._kill_call = self._reactor.callLater(seconds, self._kill)
-
-    def _forget_kill(self) -> None:
-        if self._kill_call is not None and self._kill_call.active():
-            self._kill_call.cancel()
-
-    def _kill(self) -> None:
-        self._log.error("Killing the processes that have not ended")
-        for generation in list(self._generations):
-            generation.kill()
-
-    def _stopped(self, result: Any) -> None:
-        self._forget_kill()
-        self._stop_watchdog()
+        return ended.addCallback(self._stop_watchdog)
 
 
 def template_command(argv: Sequence[str], embedded: bool) -> Callable[[int], list[str]]:
@@ -161,6 +134,16 @@ def template_command(argv: Sequence[str], embedded: bool) -> Callable[[int], lis
     :param argv: the options that the parent was started with.
     :param embedded: whether it was started without any configuration file.
     """
-    program = [sys.executable, "-m", "glance.services.template"]
+    # "-m" looks for modules in the directory that we are in. There it may find others than we did,
+    # or somebody's who wants them to be run.
+    options = [] if _finds_modules_here() else ["-P"]
+    program = [sys.executable, *options, "-m", "glance.services.template"]
     kind = EMBEDDED if embedded else CONFIGURED
     return lambda listeners: [*program, str(listeners), kind, *argv]
+
+
+def _finds_modules_here() -> bool:
+    try:
+        return not {"", os.getcwd()}.isdisjoint(sys.path)
+    except FileNotFoundError:
+        return False

@@ -20,16 +20,10 @@ import socket
 import sys
 import time
 import types
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-
-if __name__ == "__main__":
-    # Terminals and service managers send these to all processes, and it is the supervisor that acts
-    # on them. What follows takes long enough to be interrupted.
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
 
 from twisted.logger import Logger
 
@@ -39,11 +33,16 @@ from glance.identity.flavors import authenticates
 from glance.services import messages
 from glance.services.listening import is_loopback
 from glance.services.messages import Decoder, Message
+from glance.services.signals import held
 
 #: Descriptors that a template inherits: commands, reports, and from the third on listening sockets.
 COMMANDS_FD = 3
 REPORTS_FD = 4
 LISTENERS_FD = 5
+
+#: Terminals and service managers send these to all processes, and it is the supervisor that acts on
+#: them. It starts a template with these held, so that they do not end it before it ignores them.
+NOT_FOR_US = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 #: Seconds beyond the deadline after which workers that nobody looks after are killed.
 ORPHANS_TIME = 15.0
@@ -131,14 +130,7 @@ class Template:
             os.close(self._commands)
             self._commands = None
             self._finish()
-            self._pass_on(
-                {
-                    "do": messages.DRAIN,
-                    "seconds": self._shutdown_time,
-                    "leaving": True,
-                    "take_waiting": True,
-                }
-            )
+            self._pass_on(messages.drain(self._shutdown_time, leaving=True, take_waiting=True))
             if self._shutdown_time:
                 self._kill_at = time.monotonic() + self._shutdown_time + ORPHANS_TIME
             return None
@@ -184,7 +176,8 @@ class Template:
         except OSError as error:
             self._refuse(number, error)
             return None
-        with _signals_held():
+        # None may come between the fork and the new process's being a worker.
+        with held(signal.SIGTERM, signal.SIGCHLD):
             try:
                 pid = os.fork()
             except OSError as error:
@@ -242,16 +235,6 @@ class Template:
             os.write(self._reports, messages.encode({"event": event, **more}))
 
 
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Let no signal come between a fork and the new process's being a worker."""
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-
-
 def import_without_reactor() -> None:
     """Import what workers run, and see to it that no reactor comes of that.
 
@@ -299,6 +282,9 @@ def main(argv: list[str]) -> int:
         started, then the options of ``glance-api``.
     :returns: the exit code.
     """
+    for number in NOT_FOR_US:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_FOR_US)
     count, kind, options = int(argv[0]), argv[1], argv[2:]
     for descriptor in range(COMMANDS_FD, LISTENERS_FD + count):
         os.set_inheritable(descriptor, False)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 import time
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
@@ -22,6 +19,7 @@ from glance.db.engine import address, make_configured_engine
 from glance.db.txdbapi import Database
 from glance.domain.errors import ConfigError, GlanceError
 from glance.services.maker import thd_check_database
+from glance.services.signals import catch_end, stop_once
 from glance.stores.registry import Stores
 from glance.transfers.hashing import Hashes
 from glance.transfers.worker import WorkerIdentity
@@ -160,7 +158,7 @@ class VerifyingProcess:
     def run(self) -> int:
         """Run the reactor until all is done or a signal comes; return the exit code."""
         reactor = self._reactor
-        reactor.callWhenRunning(_stop_by_signal, reactor)
+        catch_end(reactor)
         reactor.callWhenRunning(self._start)
         reactor.addSystemEventTrigger(
             "before", "shutdown", lambda: Deferred.fromCoroutine(self._stop())
@@ -188,7 +186,7 @@ class VerifyingProcess:
         self._outcome = outcome
         self._work = None
         # It is stopping already where a signal has ended the work.
-        _stop(self._reactor)
+        stop_once(self._reactor)
 
     async def _run(self) -> int:
         self._hashing.start()
@@ -238,17 +236,6 @@ class VerifyingProcess:
 
     def _close(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._state.close())
-
-
-def _stop(reactor: Any) -> None:
-    with contextlib.suppress(ReactorNotRunning):
-        reactor.stop()
-
-
-def _stop_by_signal(reactor: Any) -> None:
-    """Let signals end the program in order, however often they come."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: reactor.callFromThread(_stop, reactor))
 
 
 def _go_on(result: Any, seconds: float) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,6 +17,7 @@ from glance.services import messages
 from glance.services.api import ApiService
 from glance.services.messages import Decoder, Message
 from glance.services.prepared import Prepared
+from glance.services.signals import act_upon, stop_once
 
 if TYPE_CHECKING:
     from glance.services.template import Birth
@@ -124,18 +124,13 @@ class Worker:
 
     def end(self) -> None:
         """Drain, because somebody told this very process to end; others may go on."""
-        self.obey(draining(self._drain_time, leaving=False))
+        self.obey(messages.drain(self._drain_time, leaving=False, take_waiting=True))
 
     def _cannot_start(self, failure: Failure) -> None:
         if self._service.running and not self._service.draining:
             self._log.failure("The service could not start", failure)
             self.failed = True
             self._stop()
-
-
-def draining(seconds: float, *, leaving: bool) -> Message:
-    """Return the command to drain; parameters are those of ``ApiService.drain``."""
-    return {"do": messages.DRAIN, "seconds": seconds, "leaving": leaving, "take_waiting": True}
 
 
 def serve(born: Birth, loaded: Loaded, prepared: Prepared, listeners: list[socket.socket]) -> int:
@@ -154,20 +149,16 @@ def serve(born: Birth, loaded: Loaded, prepared: Prepared, listeners: list[socke
         if link.lost:
             # Nobody is there to kill us, should a store hang on the way.
             signal.alarm(ORPHANS_TIME)
-        # We may be on our way out already.
-        with suppress(ReactorNotRunning):
-            reactor.stop()
+        stop_once(reactor)
 
     def obey(message: Message) -> None:
         worker.obey(message)
 
-    link = Link(reactor, born.link, draining(drain_time, leaving=True), obey)
+    orphaned = messages.drain(drain_time, leaving=True, take_waiting=True)
+    link = Link(reactor, born.link, orphaned, obey)
     worker = Worker(service, link.say, stop, drain_time)
     reactor.addReader(link)
-    # It may come twice, from our parent and from a service manager that sends it to all.
-    reactor.callWhenRunning(
-        signal.signal, signal.SIGTERM, lambda *_: reactor.callFromThread(worker.end)
-    )
+    reactor.callWhenRunning(act_upon, reactor, {signal.SIGTERM: worker.end})
     reactor.callWhenRunning(service.startService)
     if born.beat is not None:
         beat = LoopingCall(link.say, messages.BEAT)

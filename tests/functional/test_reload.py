@@ -94,6 +94,20 @@ def test_many_reloads_at_once() -> None:
         assert server.request("GET", LIST).status == 200
 
 
+def test_terminal_that_hangs_up() -> None:
+    """All processes get the signal, also those that have just begun."""
+    with checked(Server(arguments=("--workers", "1"), own_group=True)) as server:
+        eventually(lambda: settled(server, 1), "the worker")
+        before = set(everybody(server))
+        os.killpg(server.pid, signal.SIGHUP)
+        eventually(lambda: set(everybody(server)) - before, "another template")
+        os.killpg(server.pid, signal.SIGHUP)
+        server.reload()
+        eventually(lambda: settled(server, 1), "one generation")
+        assert server.request("GET", LIST).status == 200
+        assert " ERROR " not in server.log_text()
+
+
 class TestChanges:
     def test_port_and_number_of_workers(self) -> None:
         with checked(ConfiguredServer({"workers": 2})) as server, ExitStack() as stack:

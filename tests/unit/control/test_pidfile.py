@@ -1,5 +1,4 @@
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -45,6 +44,21 @@ def test_no_regular_file(pid_file: PidFile, make: object) -> None:
     with pytest.raises(PidFileError) as caught:
         pid_file.read()
     assert caught.value.message == f"The pid file {pid_file.path} is not a regular file."
+
+
+@pytest.mark.parametrize("content", ["12", None])
+def test_link_to_another_file(pid_file: PidFile, tmp_path: Path, content: str | None) -> None:
+    """Who may write to the directory of the pid file must not have us write somewhere else."""
+    pid_file.prepare()
+    if content is not None:
+        (tmp_path / "target").write_text(content)
+    pid_file.path.symlink_to(tmp_path / "target")
+    with pytest.raises(PidFileError) as caught:
+        pid_file.read()
+    assert caught.value.message == (
+        f"The pid file {pid_file.path} is a symbolic link, and not followed. Remove it, or name "
+        "another file with --pid-file."
+    )
 
 
 def test_file_that_may_not_be_read(pid_file: PidFile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,8 +129,8 @@ def test_lock_where_nothing_can_be_written(pid_file: PidFile) -> None:
     with pytest.raises(PidFileError) as caught:
         pid_file.try_lock()
     assert caught.value.message == (
-        f"The pid file {pid_file.path} cannot be written: no such file or directory. Name another "
-        "file with --pid-file."
+        f"The pid file {pid_file.path} cannot be locked by {pid_file.path}.lock: no such file or "
+        "directory. Name another file with --pid-file."
     )
 
 
@@ -150,13 +164,6 @@ def test_removing_what_was_replaced_meanwhile(pid_file: PidFile) -> None:
 
     assert Slow(pid_file.path).remove(5) is False
     assert pid_file.read() == 6
-
-
-def test_everybody_may_read_it(pid_file: PidFile) -> None:
-    pid_file.prepare()
-    pid_file.path.touch(0o600)
-    pid_file.publish()
-    assert stat.S_IMODE(pid_file.path.stat().st_mode) == 0o644
 
 
 class TestPlaces:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from glance.config.options.server import OPTIONS
-from glance.services.supervisor import STOP_TIME
+from glance.services.generation import STOP_TIME
 
 UNITS = Path(__file__).parents[3] / "conf" / "examples"
 NAMES = sorted(p.name for p in UNITS.iterdir() if p.suffix in (".service", ".socket", ".timer"))

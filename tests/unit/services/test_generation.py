@@ -10,6 +10,7 @@ from glance.services import messages
 from glance.services.generation import (
     BURIAL_TIME,
     LONGEST_PAUSE,
+    STOP_TIME,
     YOUNG,
     YOUNG_TEMPLATE,
     BackOff,
@@ -248,22 +249,32 @@ class TestEnd(GenerationCase):
         self.failureResultOf(generation.ready, GenerationFailed)
         assert self.reactor.getDelayedCalls() == []
 
-    def test_kill(self) -> None:
+    def test_template_that_hangs(self) -> None:
         generation = self.start(1)
         self.template.serve()
-        generation.kill()
-        assert self.template.told == [{"do": "kill"}]
+        generation.drain(60, leaving=False, take_waiting=False)
+        self.reactor.advance(60 + STOP_TIME)
+        assert self.template.told == [DRAIN, {"do": "kill"}]
+        assert "Generation 7: killing the processes that have not ended" in self.lines
         self.reactor.advance(BURIAL_TIME)
         assert self.template.signals == ["KILL"]
         self.template.end()
         self.successResultOf(generation.ended)
+        assert self.reactor.getDelayedCalls() == []
 
-    def test_killed_in_time(self) -> None:
+    def test_the_soonest_deadline_counts(self) -> None:
         generation = self.start(1)
-        generation.kill()
+        self.template.serve()
+        generation.drain(0, leaving=False, take_waiting=False)
+        assert self.reactor.getDelayedCalls() == []
+        for seconds in (60, 30, 90):
+            generation.drain(seconds, leaving=False, take_waiting=False)
+        self.reactor.advance(30 + STOP_TIME)
+        assert self.template.told[-1] == {"do": "kill"}
+        # It is too late for anything else.
+        generation.hurry()
         self.template.end()
         self.successResultOf(generation.ended)
-        self.failureResultOf(generation.ready, GenerationFailed)
         assert self.reactor.getDelayedCalls() == []
 
 

@@ -1,3 +1,4 @@
+import fcntl
 import io
 import json
 import logging
@@ -452,6 +453,44 @@ class TestFiles:
         for handler in handlers:
             handler.doRollover()
         assert len(list(process.state.glob("log.*"))) == 1
+
+    def test_two_processes_lose_no_line_when_time_is_up(self, process: Process) -> None:
+        """The second would put what the first has just begun in place of what that has kept."""
+        for _ in range(2):
+            process.start(log_rotation_type="interval")
+        process.logger().error("one")
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logtargets.TimedFile):
+                handler.rolloverAt = 0
+        process.logger().error("two")
+        (kept,) = process.state.glob("log.*")
+        assert [line[-3:] for line in kept.read_text().splitlines()][-2:] == ["one", "one"]
+        assert [line[-3:] for line in process.lines()] == ["two", "two"]
+
+    @pytest.mark.parametrize("kind", ["size", "interval"])
+    def test_processes_with_an_inherited_file_rotate_in_turn(
+        self, process: Process, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Workers have the template's descriptor, and a lock on that is one of all of them."""
+        lock = fcntl.flock
+        monkeypatch.setattr(fcntl, "flock", lambda fd, how: lock(fd, how | fcntl.LOCK_NB))
+        for _ in range(2):
+            process.start(log_rotation_type=kind)
+        handlers: list[Any] = [
+            h for h in logging.getLogger().handlers if isinstance(h, logtargets.ReopeningFile)
+        ]
+        first, second = handlers
+        second.close()
+        second.stream = os.fdopen(os.dup(first.stream.fileno()), "a")
+        with first.alone() as still:
+            assert still
+            with pytest.raises(BlockingIOError), second.alone():
+                pass
+        with second.alone() as still:
+            assert still
+        process.path.unlink()
+        with second.alone() as still:
+            assert not still
 
 
 class TestOtherTargets:

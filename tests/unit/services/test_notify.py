@@ -1,9 +1,11 @@
 """What the service manager hears, and what children do not inherit."""
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +46,38 @@ def test_messages(manager: Manager) -> None:
     assert manager.heard() == ["STOPPING=1"]
     notifier.alive()
     assert manager.heard() == ["WATCHDOG=1"]
+
+
+def test_service_manager_that_is_slow(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that it never heard of would be taken for one that failed."""
+
+    class Sender(socket.socket):
+        def sendto(self, *args: Any) -> int:
+            if self.gettimeout():
+                # While we wait it takes something.
+                manager.heard()
+            return super().sendto(*args)
+
+    notifier = Notifier.from_environment(manager.environ)
+    monkeypatch.setattr(socket, "socket", Sender)
+
+    def hear_all() -> list[str]:
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found.append(manager.heard()[0])
+        return found
+
+    for tell, first in (
+        (notifier.ready, "READY=1"),
+        (notifier.reloading, "RELOADING=1"),
+        (notifier.stopping, "STOPPING=1"),
+    ):
+        # None of these is waited for: there will be more of them.
+        for _ in range(10000):
+            notifier.alive()
+        tell()
+        assert hear_all()[-1] == first
 
 
 def test_a_status_cannot_begin_a_line_and_has_an_end(manager: Manager) -> None:

@@ -25,12 +25,14 @@ class Api:
         self.accepting: Deferred[None] = Deferred()
         self.drained: Deferred[None] = Deferred()
         self.told: list[Any] = []
+        self.draining = False
 
     def startService(self) -> None:
         self.told.append("start")
 
     def drain(self, seconds: float, *, leaving: bool, take_waiting: bool) -> None:
         self.told.append((seconds, leaving, take_waiting))
+        self.draining = True
         if not self.accepting.called:
             # It has no connections.
             self.drained.callback(None)
@@ -128,6 +130,18 @@ class TestReload(SingleCase):
         self.start_single()
         self.reload_by(single(port=10))
         assert self.made[0].told[-1] == (0, False, True)
+
+    def test_one_that_never_accepted(self) -> None:
+        """It waits for a store that hangs, which the next one does not have."""
+        self.start_single(accept=False)
+        self.reload_by(single())
+        old, new = self.made
+        assert old.told[1:] == [(0, False, False), "stop"]
+        old.accepting.errback(ConfigError("it was told to end"))
+        assert not self.service.failed
+        assert self.reactor.stopped == 0
+        assert new.told == ["start"]
+        assert self.notifier.told == ["reloading", "ready: one process serves"]
 
     def test_several_workers(self) -> None:
         self.start_single()

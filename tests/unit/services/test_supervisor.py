@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 
 from glance.domain.errors import ConfigError
 from glance.services import messages
-from glance.services.supervisor import READY_TIME, STOP_TIME, Supervisor, template_command
+from glance.services.generation import STOP_TIME
+from glance.services.supervisor import READY_TIME, Supervisor, template_command
 from tests.unit.services.processes import LoggedCase, Port, Process, Reactor
 
 
@@ -155,6 +159,16 @@ class TestReload(SupervisorCase):
             template.end()
         self.successResultOf(stopping)
 
+    def test_those_that_do_not_end_in_time(self) -> None:
+        self.start()
+        old = self.template
+        new = self.reload(plan(reload=300))
+        self.reactor.advance(300 + STOP_TIME - 1)
+        assert [message["do"] for message in old.told] == ["drain"]
+        self.reactor.advance(1)
+        assert old.told[-1] == {"do": "kill"}
+        assert new.told == []
+
     def test_one_at_a_time(self) -> None:
         self.start()
         self.supervisor.reload()
@@ -256,6 +270,9 @@ class TestReloadGivenUp(SupervisorCase):
         self.given_up(old, f"not all new workers accepted requests within {READY_TIME:.0f} s")
         assert new.told[-1]["do"] == messages.DRAIN
         new.make(1)
+        # It may hang for good, and the next reload's as well.
+        self.reactor.advance(60 + STOP_TIME)
+        assert new.told[-1] == {"do": "kill"}
         assert old.told == []
 
     def test_a_worker_of_before_is_still_replaced(self) -> None:
@@ -370,6 +387,28 @@ class TestWatchdog(SupervisorCase):
         assert [message["beat"] for message in self.template.told] == [10.0, 10.0]
 
 
-def test_the_command_of_a_template() -> None:
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("/usr/local/bin:/usr/lib/python", ["-P"]),
+        (":/usr/lib/python", []),
+        ("{here}:/usr/lib/python", []),
+        ("/usr/lib/python:{here}", []),
+    ],
+)
+def test_a_template_looks_for_modules_where_its_parent_does(
+    path: str, options: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What lies in the directory that the service was started in is not to be run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", path.format(here=tmp_path).split(":"))
     command = template_command(["--debug"], embedded=False)(2)
-    assert command[1:] == ["-m", "glance.services.template", "2", "configured", "--debug"]
+    assert command == [
+        sys.executable,
+        *options,
+        "-m",
+        "glance.services.template",
+        "2",
+        "configured",
+        "--debug",
+    ]
