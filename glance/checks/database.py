@@ -46,9 +46,13 @@ def thd_schema(setting: Setting) -> Iterator[Finding]:
         if status.state is State.FRESH:
             yield _none_yet(setting, "The database is empty.")
             return
-        yield from standing(status, connection.dialect.name)
         if status.state in {State.BEHIND, State.CURRENT, State.AHEAD}:
-            yield from lacking(status, _thd_columns(connection))
+            missing = list(lacking(status, _thd_columns(connection)))
+            if missing:
+                # To go on from what it is not would help nobody.
+                yield from missing
+                return
+        yield from standing(status, connection.dialect.name)
 
 
 def _none_yet(setting: Setting, what: str) -> Finding:
@@ -134,8 +138,9 @@ def lacking(status: SchemaStatus, present: Mapping[str, Collection[str]]) -> Ite
         yield fault(
             f"The database says that it is at revision {', '.join(status.catalogue)}, but lacks "
             f"{some(missing)}. Either the revision was recorded by hand, or a migration was "
-            "undone in part: restore a backup, or record the revision that the tables are of, "
-            "with glance-manage db version_control."
+            "undone in part: restore a backup, or empty the table "
+            f"{CATALOGUE_CHAIN.version_table} and record the revision that the tables are of, with "
+            "glance-manage db version_control."
         )
 
 

@@ -58,7 +58,11 @@ def thd_directories(setting: Setting) -> Iterator[Finding]:
     if log or loaded.conf.log_dir:
         path = os.path.join(loaded.conf.log_dir or "", log)
         option = "log_dir" if loaded.conf.log_dir else "log_file"
-        yield from _thd_usable(f"[DEFAULT]{option}", os.path.dirname(path) if log else path)
+        place = os.path.dirname(path) or "."
+        if os.path.lexists(place):
+            yield from _thd_usable(f"[DEFAULT]{option}", place)
+        else:
+            yield fault(f"[DEFAULT]{option}: {place} is missing; make it.")
     if cache := setting.written("DEFAULT", "image_cache_dir"):
         yield from _thd_usable("[DEFAULT]image_cache_dir", cache)
     staging = _staging(setting)

@@ -72,17 +72,23 @@ def add_arguments(parser: argparse.ArgumentParser, general: argparse.ArgumentPar
         place.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=text)
     action.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=PATIENCE,
         metavar="SECONDS",
         help="What each check may take. One that takes longer has failed, and the next follows.",
     )
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
+def seconds(text: str) -> float:
+    """Read a number of seconds from the command line."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value <= LONGEST:
-        raise ValueError
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of more than 0 and at most {LONGEST:g}"
+        )
     return value
 
 

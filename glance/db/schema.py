@@ -8,6 +8,7 @@ only then is alembic loaded. Whatever is called, calling it again does no harm.
 from __future__ import annotations
 
 from sqlalchemy import Connection, Engine, delete, insert
+from sqlalchemy.exc import NoSuchTableError
 
 from glance.db.exclusive import Say, SchemaError, silent, thd_connected, thd_exclusively
 from glance.db.own_tables import OWN, own_indexes
@@ -162,7 +163,7 @@ def thd_version_control(
     :param revision: what the tables correspond to.
     :param say: called with lines of progress.
     :returns: the revision recorded.
-    :raises SchemaError: there is no such revision, or one is recorded already.
+    :raises SchemaError: there is no such revision, one is recorded already, or there are no tables.
     :raises Unavailable: the database cannot be reached.
     """
     revision = _catalogue_revision(revision)
@@ -170,6 +171,11 @@ def thd_version_control(
         status = thd_read_status(connection)
         if status.state is State.INCOMPLETE:
             raise SchemaError(_RESUME)
+        if status.state is State.FRESH:
+            raise SchemaError(
+                "The database has no tables whose revision could be recorded; run: glance-manage "
+                "db sync"
+            )
         if status.catalogue:
             recorded = ", ".join(status.catalogue)
             raise SchemaError(f"The database is under version control already, at {recorded}.")
@@ -236,7 +242,14 @@ def _thd_revise(connection: Connection, chain: Chain, revision: str, say: Say) -
     if revision not in chain.applied(status.recorded[chain]):
         from glance.db.migrations.runner import thd_apply
 
-        thd_apply(connection, chain, revision, say)
+        try:
+            thd_apply(connection, chain, revision, say)
+        except NoSuchTableError as error:
+            recorded = ", ".join(status.recorded[chain])
+            raise SchemaError(
+                f"The database says that it is at revision {recorded}, but lacks the table "
+                f"{error}; see: glance-status upgrade check"
+            ) from None
 
 
 def _thd_expand(connection: Connection, say: Say) -> None:

@@ -57,6 +57,12 @@ def thd_count(connection: Connection, ids: Collection[str] | None) -> tuple[int,
     return int(count), int(size)
 
 
+def thd_unknown(connection: Connection, ids: Collection[str]) -> list[str]:
+    """List identifiers that no image has, nor a deleted one."""
+    known = set(connection.scalars(select(_i.id).where(_i.id.in_(sorted(ids)))))
+    return sorted(set(ids) - known)
+
+
 def thd_page(
     connection: Connection, after: str, limit: int, ids: Collection[str] | None = None
 ) -> list[Image]:

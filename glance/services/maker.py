@@ -58,6 +58,12 @@ def make_api(
 
     def thd_replan() -> Plan:
         anew = reload() if reload is not None else load(loaded.program, argv)
+        if anew.embedded and not loaded.embedded:
+            # It would be another service, with another catalogue, that lets everybody in.
+            raise ConfigError(
+                "No configuration file is found any more; it was "
+                f"{', '.join(loaded.config_files) or 'in ' + ', '.join(loaded.config_dirs)}."
+            )
         for warning in anew.warnings:
             warn(warning)
         return thd_plan(anew, reactor, warn, handed_over)
@@ -73,7 +79,7 @@ def make_api(
         return SingleProcess(*parts)
     from glance.services.supervisor import Supervisor, template_command
 
-    return Supervisor(*parts, command=template_command(argv))
+    return Supervisor(*parts, command=template_command(argv, loaded.embedded))
 
 
 def thd_plan(

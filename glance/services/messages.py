@@ -9,6 +9,10 @@ from typing import Any
 #: A message: ``{"do": …}`` downwards, ``{"event": …}`` upwards.
 Message = dict[str, Any]
 
+#: On a template's command line: how the service was configured when it was started.
+CONFIGURED = "configured"
+EMBEDDED = "embedded"
+
 # Downwards.
 START = "start"
 #: Finish the requests under way and end: ``seconds``, ``leaving``, ``take_waiting``.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from glance.config import Loaded
+from glance.config.programs import PROGRAMS, find_defaults
 from glance.domain.errors import ConfigError
 
 
@@ -34,6 +35,7 @@ def thd_check(loaded: Loaded) -> bool:
             "Add --nodaemon."
         )
     if loaded.embedded:
+        _check_alone(loaded)
         loaded.thd_make_state_dir()
     engine = make_configured_engine(conf.database, conf.metadata_encryption_key)
     try:
@@ -46,3 +48,21 @@ def thd_check(loaded: Loaded) -> bool:
             return bool(thd_due(connection, until, None, 1))
     finally:
         engine.dispose()
+
+
+def _check_alone(loaded: Loaded) -> None:
+    """Check that the API, too, works on the embedded default's database.
+
+    On a catalogue of its own the scrubber would find nothing to do, and say that all is well.
+
+    :raises ConfigError: the API has files of its own.
+    """
+    if loaded.conf.database.connection != f"sqlite:///{loaded.state_dir}/glance.sqlite":
+        return
+    for suffix, option in ((".conf", "--config-file"), (".conf.d", "--config-dir")):
+        found = find_defaults(PROGRAMS["glance-api"], suffix)
+        if found:
+            raise ConfigError(
+                f"There is no glance-scrubber{suffix}, but {found[-1]}. If that has what the "
+                f"scrubber is to work by, say so: {option} {found[-1]}"
+            )

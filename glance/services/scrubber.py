@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +22,7 @@ from glance.scrub.restoring import Restorer
 from glance.scrub.scrubber import Scrubber
 from glance.scrub.summary import Summary
 from glance.services.notify import Notifier
-from glance.services.signals import catch_end, stop_once
+from glance.services.signals import act_upon, catch_end, stop_once
 from glance.stores.registry import Stores
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.watch import LeaseWatch
@@ -241,6 +242,8 @@ def scrub(loaded: Loaded) -> int:
         notifier=Notifier.from_environment(),
     )
     catch_end(reactor)
+    if loaded.conf.daemon:
+        outlive_hangups(reactor)
     run.callWhenRunning(service.startService)
     run.addSystemEventTrigger("before", "shutdown", service.stopService)
     run.run()
@@ -263,3 +266,12 @@ def _teller(
 
 def _print_error(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def outlive_hangups(reactor: Any) -> None:
+    """Let SIGHUP, which whatever rotates logs may send, not end the program."""
+
+    def stay() -> None:
+        _log.warn("SIGHUP changes nothing; restart the scrubber for another configuration")
+
+    reactor.callWhenRunning(act_upon, reactor, {signal.SIGHUP: stay})

@@ -15,7 +15,7 @@ from glance.domain.errors import GlanceError
 from glance.services.logs import start_logging
 from glance.services.notify import Notifier
 from glance.services.scrub_check import thd_check
-from glance.services.scrubber import ScrubberService
+from glance.services.scrubber import ScrubberService, outlive_hangups
 from glance.services.signals import catch_end
 
 _log = Logger()
@@ -51,6 +51,8 @@ def makeService(options: Options) -> IService:
         print(f"ERROR: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     catch_end(reactor)
+    if options.loaded.conf.daemon:
+        outlive_hangups(reactor)
     atexit.register(_end, service)
     return service
 

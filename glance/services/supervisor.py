@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 from glance.domain.errors import ConfigError
 from glance.services.generation import Generation, GenerationFailed
 from glance.services.listening import Listener
+from glance.services.messages import CONFIGURED, EMBEDDED
 from glance.services.plan import Plan
 from glance.services.serving import Serving
 
@@ -127,16 +128,18 @@ class Supervisor(Serving):
         return ended.addCallback(self._stop_watchdog)
 
 
-def template_command(argv: Sequence[str]) -> Callable[[int], list[str]]:
+def template_command(argv: Sequence[str], embedded: bool) -> Callable[[int], list[str]]:
     """Return what makes the command line of a template.
 
     :param argv: the options that the parent was started with.
+    :param embedded: whether it was started without any configuration file.
     """
     # "-m" looks for modules in the directory that we are in. There it may find others than we did,
     # or somebody's who wants them to be run.
     options = [] if _finds_modules_here() else ["-P"]
     program = [sys.executable, *options, "-m", "glance.services.template"]
-    return lambda listeners: [*program, str(listeners), *argv]
+    kind = EMBEDDED if embedded else CONFIGURED
+    return lambda listeners: [*program, str(listeners), kind, *argv]
 
 
 def _finds_modules_here() -> bool:

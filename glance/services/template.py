@@ -20,15 +20,18 @@ import socket
 import sys
 import time
 import types
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from twisted.logger import Logger
 
-from glance.config import load
-from glance.domain.errors import GlanceError
+from glance.config import Loaded, load
+from glance.domain.errors import ConfigError, GlanceError
+from glance.identity.flavors import authenticates
 from glance.services import messages
+from glance.services.listening import is_loopback
 from glance.services.messages import Decoder, Message
 from glance.services.signals import held
 
@@ -248,16 +251,41 @@ def import_without_reactor() -> None:
         del sys.modules[name]
 
 
+def check_access(loaded: Loaded, kind: str, addresses: Sequence[str]) -> None:
+    """Check that nobody is let in by files that nobody has judged since the ports were opened.
+
+    :param kind: ``messages.EMBEDDED`` if the service was started without a configuration file.
+    :param addresses: that are listened on.
+    :raises ConfigError: everybody would be.
+    """
+    if loaded.embedded and kind != messages.EMBEDDED:
+        raise ConfigError("No configuration file is found any more.")
+    if authenticates(loaded.conf.paste_deploy.flavor) or loaded.conf.allow_remote_without_auth:
+        return
+    for address in addresses:
+        if not is_loopback(address):
+            raise ConfigError(
+                f"Nobody is authenticated any more ([paste_deploy] flavor), but {address} is "
+                "listened on, which other machines reach."
+            )
+
+
+def _address_of(descriptor: int) -> str:
+    with socket.socket(fileno=os.dup(descriptor)) as listener:
+        return str(listener.getsockname()[0])
+
+
 def main(argv: list[str]) -> int:
     """Run a template, and in the processes that it makes, a worker.
 
-    :param argv: the number of listening sockets, then the options of ``glance-api``.
+    :param argv: the number of listening sockets, how the service was configured when it was
+        started, then the options of ``glance-api``.
     :returns: the exit code.
     """
     for number in NOT_FOR_US:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_FOR_US)
-    count, options = int(argv[0]), argv[1:]
+    count, kind, options = int(argv[0]), argv[1], argv[2:]
     for descriptor in range(COMMANDS_FD, LISTENERS_FD + count):
         os.set_inheritable(descriptor, False)
     try:
@@ -268,6 +296,7 @@ def main(argv: list[str]) -> int:
         loaded = load("glance-api", options)
         if (2 if loaded.conf.internal_bind_port is not None else 1) != count:
             raise GlanceError("The configuration was changed again meanwhile.")
+        check_access(loaded, kind, [_address_of(LISTENERS_FD + i) for i in range(count)])
         start_logging(loaded.conf, "glance-api")
         prepared = thd_prepare(loaded.conf)
     except GlanceError as error:

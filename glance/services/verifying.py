@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from glance.config import Loaded
+from glance.db import verification
 from glance.db.engine import address, make_configured_engine
 from glance.db.txdbapi import Database
 from glance.domain.errors import ConfigError, GlanceError
@@ -190,6 +191,7 @@ class VerifyingProcess:
     async def _run(self) -> int:
         self._hashing.start()
         self._database.start()
+        await self._check_images()
         await self._state.load()
         starting = self._stores.start()
         # One that hangs is found to do so when it is asked.
@@ -210,6 +212,17 @@ class VerifyingProcess:
         await write(self._out.write)
         self._out.flush()
         return FAILED if report.errors else FOUND if report.open else OK
+
+    async def _check_images(self) -> None:
+        """Check that the images that are asked for are known: all is well with none.
+
+        :raises ConfigError: one is not.
+        """
+        asked = self._order.settings.images
+        if asked:
+            unknown = await self._database.runReading(verification.thd_unknown, asked)
+            if unknown:
+                raise ConfigError(f"--image: there is no image {unknown[0]!r}.")
 
     async def _stop(self) -> None:
         if self._work is not None:

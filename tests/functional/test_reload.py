@@ -155,6 +155,28 @@ class TestChanges:
             eventually(lambda: "in place of process" in server.log_text(), "the log's word")
             assert server.request("GET", LIST).status == 200
 
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_file_that_is_gone(self, workers: int) -> None:
+        """A service of somebody's does not turn into one of its own, which lets everybody in."""
+        with checked(ConfiguredServer({"workers": workers})) as server:
+            image_id = server.image(b"data")
+            away = server.file.rename(server.file.with_suffix(".away"))
+            server.reload()
+            (given_up,) = re.findall(r"ERROR .*Reload given up.*", server.log_text())
+            assert f"No configuration file is found any more; it was {server.file}." in given_up
+            assert server.download(image_id).body == b"data"
+            if workers:
+                # Nor when the files are read anew for another reason.
+                (template,) = server.templates()
+                os.kill(template, signal.SIGKILL)
+                eventually(
+                    lambda: "any more.; starting it anew" in server.log_text(),
+                    "the refusal",
+                )
+            away.rename(server.file)
+            eventually(lambda: settled(server, workers), "it goes on")
+            assert server.download(image_id).body == b"data"
+
     def test_policy_that_is_wrong(self) -> None:
         """It stands in a file of its own."""
         with checked(Server(arguments=("--workers", "1"))) as server:

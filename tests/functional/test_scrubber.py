@@ -7,9 +7,11 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from tests.functional.configured import ConfiguredServer
 from tests.functional.scrubbing import TWISTD, Catalogue, Scrubber
 from tests.functional.server import PATIENCE, Server, eventually
 
@@ -113,6 +115,37 @@ def test_data_that_is_gone_already_and_images_without_any(delaying: Server) -> N
     assert done.returncode == 0
     assert done.stdout.startswith("Scrubbed 2 images (0 bytes); the data of 1 location was gone")
     assert [rows.status(one) for one in (image_id, empty)] == ["deleted"] * 2
+
+
+def test_configuration_of_the_api_alone() -> None:
+    """It would work on a catalogue of its own, and find nothing to do for ever."""
+    with ConfiguredServer() as server:
+        for arguments in ((), ("--daemon",), ("--restore", str(uuid4()))):
+            done = Scrubber(server).run(*arguments)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr == (
+                f"ERROR: There is no glance-scrubber.conf, but {server.file}. If that has what the "
+                f"scrubber is to work by, say so: --config-file {server.file}\n"
+            )
+        done = Scrubber(server).run("--config-file", str(server.file))
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("program", [(), TWISTD])
+def test_hangup_does_not_end_the_daemon(idle: Server, program: tuple[str, ...]) -> None:
+    """Service managers take that end for a good one, and would not start another."""
+    rows = Catalogue(idle)
+    daemon = Scrubber(idle, {"wakeup_time": 1, "verbose": True}).start("--daemon", program=program)
+    try:
+        (first,) = rows.make_pending(1)
+        eventually(lambda: rows.status(first) == "deleted", "it is at work")
+        daemon.send_signal(signal.SIGHUP)
+        (second,) = rows.make_pending(1)
+        eventually(lambda: rows.status(second) == "deleted", "it goes on")
+    finally:
+        daemon.terminate()
+        out, err = daemon.communicate(timeout=PATIENCE)
+    assert "SIGHUP changes nothing; restart the scrubber" in out + err
 
 
 def test_two_scrubbers_racing(idle: Server) -> None:

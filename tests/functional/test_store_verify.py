@@ -258,9 +258,10 @@ def test_a_signal(server: Server, number: signal.Signals) -> None:
 
 
 def test_what_cannot_be_done(server: Server) -> None:
-    server.image(DATA)
+    image_id = server.image(DATA)
     for words, code, message in (
         (("--store", "gold"), 1, "there is no store 'gold'; there are: file, http."),
+        (("--image", image_id, "--image", "typo"), 1, "--image: there is no image 'typo'."),
         (("--yes",), 2, "--yes goes with --repair"),
         (("--parallel", "0"), 2, "'0' is not a number from 1 to 256"),
         (("--rate", "nan"), 2, "'nan' is not a number of 0 or more"),

@@ -157,6 +157,32 @@ def test_version_control(run_sqlite: Run, sqlite_url: str) -> None:
     assert run_sqlite("db", "upgrade", "nonsense").code == 1
 
 
+def test_version_control_of_nothing(run_sqlite: Run, sqlite_url: str) -> None:
+    failed = run_sqlite("db", "version_control")
+    assert failed.code == 1
+    assert failed.err == [
+        "ERROR: The database has no tables whose revision could be recorded; run: glance-manage db "
+        "sync"
+    ]
+    assert run_sqlite("db", "check").code == 3
+    assert run_sqlite("db", "sync").code == 0
+
+
+def test_revision_without_its_tables(run_sqlite: Run, sqlite_url: str) -> None:
+    run_sqlite("db", "upgrade", "liberty")
+    engine = create_engine(sqlite_url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE images"))
+    engine.dispose()
+    for action in ("sync", "expand"):
+        failed = run_sqlite("db", action)
+        assert failed.code == 1
+        assert failed.err[-1].endswith(
+            "ERROR: The database says that it is at revision liberty, but lacks the table images; "
+            "see: glance-status upgrade check"
+        )
+
+
 def test_unknown_revision(run_sqlite: Run, sqlite_url: str) -> None:
     run_sqlite("db", "sync")
     engine = create_engine(sqlite_url)

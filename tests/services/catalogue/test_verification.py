@@ -49,6 +49,13 @@ def test_pages_of_what_should_have_data(catalogue: Catalogue) -> None:
     assert catalogue.read(verification.thd_count, set()) == (0, 0)
 
 
+def test_identifiers_of_no_image(catalogue: Catalogue) -> None:
+    one, gone = add(catalogue), add(catalogue)
+    catalogue.run(images.thd_mark_deleted, gone, delayed=False)
+    assert catalogue.read(verification.thd_unknown, {one.id, gone.id, "b", "a"}) == ["a", "b"]
+    assert catalogue.read(verification.thd_unknown, {one.id}) == []
+
+
 def test_a_look(catalogue: Catalogue) -> None:
     one, other = add(catalogue, "file:///1"), add(catalogue, "file:///2", "file:///3")
     catalogue.run(images.thd_mark_deleted, one, delayed=True)

@@ -61,6 +61,16 @@ class TestDirectories:
     def test_each(self, make, tmp_path, option):
         place = tmp_path / "place"
         setting = make(f"[DEFAULT]\n{option.format(place)}\n")
+        if option.startswith("log_"):
+            # This one the service does not make.
+            (finding,) = thd_directories(setting)
+            assert finding.text.endswith(f"{place} is missing; make it.")
+            place.mkdir()
+            assert list(thd_directories(setting)) == []
+            place.rmdir()
+            place.write_text("")
+            assert bad(thd_directories(setting))
+            return
         assert list(thd_directories(setting)) == []
         place.write_text("")
         (finding,) = thd_directories(setting)

@@ -402,12 +402,13 @@ def test_a_template_looks_for_modules_where_its_parent_does(
     """What lies in the directory that the service was started in is not to be run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", path.format(here=tmp_path).split(":"))
-    command = template_command(["--debug"])(2)
+    command = template_command(["--debug"], embedded=False)(2)
     assert command == [
         sys.executable,
         *options,
         "-m",
         "glance.services.template",
         "2",
+        "configured",
         "--debug",
     ]
