@@ -301,12 +301,12 @@ class Generation:
         slot.call = self._reactor.callLater(pause, self._start_worker, slot)
         self._log.error(
             "Worker {number}, process {pid}, generation {generation}: {what}; starting another "
-            "in {pause:.1f} s",
+            "{when}",
             number=slot.number,
             pid=slot.pid,
             generation=self.number,
             what=what,
-            pause=pause,
+            when=_when(pause),
         )
 
     def _say(self, slot: Slot, pid: int, what: str) -> None:
@@ -324,7 +324,7 @@ class Generation:
             return
         self._template = None
         young = self._reactor.seconds() - template.born < YOUNG_TEMPLATE
-        self._template_lost(self._refusal or f"its template ended: {reason.value}", young)
+        self._template_lost(self._refusal or f"its template ended {_how(_code(reason))}", young)
 
     def _template_lost(self, what: str, young: bool) -> None:
         for slot in self._slots:
@@ -342,11 +342,20 @@ class Generation:
             self._call = self._reactor.callLater(pause, self.start)
             self._log.error(
                 "Generation {generation}: {what}; starting it anew, by the configuration files as "
-                "they are now, in {pause:.1f} s",
+                "they are now, {when}",
                 generation=self.number,
-                what=what,
-                pause=pause,
+                what=what.rstrip("."),
+                when=_when(pause),
             )
+
+
+def _when(pause: float) -> str:
+    return f"in {pause:.1f} s" if pause else "at once"
+
+
+def _code(reason: Failure) -> int:
+    value: Any = reason.value
+    return -value.signal if value.signal else value.exitCode or 0
 
 
 def _how(code: int) -> str:

@@ -164,11 +164,17 @@ class Serving(Service):
     def hurry(self) -> None:
         """Break off what is under way when stopping; to be called before that, or meanwhile."""
         self._quick = True
+        if self._stopping:
+            self._log.info("Ending: breaking off what is under way")
 
     def stopService(self) -> Any:
         """Begin to stop."""
         super().stopService()
         self._stopping = True
+        seconds = self._plan.shutdown_time
+        how = "breaking off" if self._quick else "finishing"
+        limit = f", for {seconds:g} s at most" if seconds and not self._quick else ""
+        self._log.info("Ending: {how} what is under way{limit}", how=how, limit=limit)
         self._notifier.stopping("finishing requests" if not self._quick else "stopping")
 
     def _stop_watchdog(self, result: Any = None) -> Any:

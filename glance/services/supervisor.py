@@ -90,7 +90,7 @@ class Supervisor(Serving):
             for generation in before:
                 generation.drain(plan.reload_time, leaving=False, take_waiting=queues_left)
             self._log.info(
-                "Generation {new} serves with {count} worker(s); {old} finish(es) its requests",
+                "Generation {new} serves with {count} worker(s); requests under way in: {old}",
                 new=new.number,
                 count=new.count,
                 old=", ".join(f"generation {generation.number}" for generation in before),

@@ -236,7 +236,7 @@ class Server:
 
     def reload(self, patience: float = PATIENCE) -> None:
         """Have the configuration read anew, and wait until that is done or given up."""
-        done = re.compile(r"finish\(es\) its requests|as it is now\n|Reload given up")
+        done = re.compile(r"requests under way in: gen|as it is now\n|Reload given up")
         before = len(done.findall(self.log_text()))
         self.signal(signal.SIGHUP)
         eventually(lambda: len(done.findall(self.log_text())) > before, "the reload", patience)

@@ -170,7 +170,7 @@ class TestChanges:
                 (template,) = server.templates()
                 os.kill(template, signal.SIGKILL)
                 eventually(
-                    lambda: "any more.; starting it anew" in server.log_text(),
+                    lambda: "any more; starting it anew" in server.log_text(),
                     "the refusal",
                 )
             away.rename(server.file)

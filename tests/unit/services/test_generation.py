@@ -23,6 +23,10 @@ from tests.unit.services.processes import LoggedCase, Port, Process, Reactor
 DRAIN = {"do": "drain", "seconds": 60, "leaving": False, "take_waiting": False}
 
 
+def when(pause: float) -> str:
+    return f"in {pause:.1f} s" if pause else "at once"
+
+
 class GenerationCase(LoggedCase):
     def setUp(self) -> None:
         super().setUp()
@@ -84,7 +88,7 @@ class TestDeaths(GenerationCase):
         assert self.levels[-1] == LogLevel.error
         assert self.lines[-1] == (
             "Worker 1, process 10002, generation 7: ended badly, killed by SIGKILL; "
-            "starting another in 0.0 s"
+            "starting another at once"
         )
         self.reactor.advance(0)
         assert self.template.wanted() == [1]
@@ -103,31 +107,31 @@ class TestDeaths(GenerationCase):
     def test_each_place_has_its_own_pauses(self) -> None:
         self.start(2)
         self.template.serve()
-        for number, pause in ((0, "0.0"), (1, "0.0"), (0, "0.2"), (1, "0.2"), (0, "0.4")):
+        for number, pause in ((0, 0.0), (1, 0.0), (0, 0.2), (1, 0.2), (0, 0.4)):
             self.template.lose(number)
-            assert f"another in {pause} s" in self.lines[-1]
-            self.reactor.advance(float(pause))
+            assert f"another {when(pause)}" in self.lines[-1]
+            self.reactor.advance(pause)
             assert self.template.wanted() == [number]
             self.template.make(number)
 
     def test_one_that_never_accepts_is_young_however_long_it_takes(self) -> None:
         self.start(1)
         self.template.load()
-        for pause in ("0.0", "0.2", "0.4"):
+        for pause in (0.0, 0.2, 0.4):
             self.template.make(0, ready=False)
             self.reactor.advance(YOUNG * 10)
             self.template.lose(0)
-            assert f"another in {pause} s" in self.lines[-1]
-            self.reactor.advance(float(pause))
+            assert f"another {when(pause)}" in self.lines[-1]
+            self.reactor.advance(pause)
 
     def test_one_that_cannot_be_made(self) -> None:
         self.start(1)
         self.template.load()
-        for pause in ("0.0", "0.2", "0.4"):
+        for pause in (0.0, 0.2, 0.4):
             self.template.report(messages.REFUSED, number=0, error="no memory")
             assert "could not be started: no memory" in self.lines[-1]
-            assert f"in {pause} s" in self.lines[-1]
-            self.reactor.advance(float(pause))
+            assert when(pause) in self.lines[-1]
+            self.reactor.advance(pause)
             assert self.template.wanted() == [0]
 
     def test_template_that_dies(self) -> None:
@@ -135,7 +139,10 @@ class TestDeaths(GenerationCase):
         self.template.serve()
         self.reactor.advance(YOUNG_TEMPLATE)
         self.template.end(1)
-        assert "its template ended" in self.lines[-1]
+        assert self.lines[-1] == (
+            "Generation 7: its template ended badly, with exit code 1; starting it anew, by the "
+            "configuration files as they are now, at once"
+        )
         assert not generation.alive(100)
         self.reactor.advance(0)
         assert len(self.reactor.spawned) == 2

@@ -188,6 +188,7 @@ class TestEnd(SingleCase):
         assert new.told[1:] == [(30, True, True)]
         new.drained.callback(None)
         self.assertNoResult(stopping)
+        assert self.lines[-1] == "Ending: finishing what is under way, for 30 s at most"
         old.drained.callback(None)
         self.successResultOf(stopping)
         assert self.listeners.closed
@@ -196,6 +197,7 @@ class TestEnd(SingleCase):
         self.start_single()
         self.service.hurry()
         self.successResultOf(self.service.stopService())
+        assert "Ending: breaking off what is under way" in self.lines
         assert self.made[0].told[-2:] == ["hurry", "stop"]
 
     def test_quickly_after_all(self) -> None:
@@ -204,6 +206,7 @@ class TestEnd(SingleCase):
         self.assertNoResult(stopping)
         self.service.hurry()
         self.successResultOf(stopping)
+        assert "Ending: breaking off what is under way" in self.lines
 
     def test_service_that_cannot_start(self) -> None:
         self.start_single(accept=False)

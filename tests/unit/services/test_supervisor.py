@@ -128,7 +128,10 @@ class TestReload(SupervisorCase):
         new.make(2)
         (drain,) = old.told
         assert drain == {"do": "drain", "seconds": 600, "leaving": False, "take_waiting": False}
-        assert "Generation 2 serves with 3 worker(s); generation 1 finish(es)" in self.lines[-1]
+        assert (
+            "Generation 2 serves with 3 worker(s); requests under way in: generation 1"
+            in self.lines[-1]
+        )
         assert [used.count for used in self.used] == [3]
         assert self.notifier.told[1:] == [
             "reloading",
