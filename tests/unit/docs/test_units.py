@@ -35,3 +35,11 @@ def test_there_is_time_to_finish_requests() -> None:
     assert match is not None
     (option,) = [opt for opt in OPTIONS["DEFAULT"] if opt.dest == "graceful_shutdown_timeout"]
     assert int(match[1]) >= option.default + STOP_TIME
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(".service")])
+def test_what_is_usually_written_can_be(name: str) -> None:
+    """Everything else is read-only: logs below /var/log/glance would keep it from starting."""
+    lines = (UNITS / name).read_text().splitlines()
+    assert "ProtectSystem=strict" in lines
+    assert {"StateDirectory=glance", "LogsDirectory=glance"} <= set(lines)
