@@ -97,13 +97,15 @@ class Control:
         return max(self._each(self._shutdown, servers))
 
     def restart_all(self, servers: Sequence[Server]) -> int:
-        """Stop servers, then start those that stopped."""
+        """Stop servers, then start those that stopped; not those that could not be started."""
         self.starter.check()
-        for server in servers:
+        judged = self._each(self._judge, servers)
+        fit = [server for server, code in zip(servers, judged, strict=True) if code == OK]
+        for server in fit:
             self.say(f"Restarting {server.name}")
-        codes = self._each(self._stop, servers)
-        stopped = [server for server, code in zip(servers, codes, strict=True) if code == OK]
-        return self._start(stopped, max(codes))
+        codes = self._each(self._stop, fit)
+        stopped = [server for server, code in zip(fit, codes, strict=True) if code == OK]
+        return self._start(stopped, max([*judged, *codes]))
 
     def reload_all(self, servers: Sequence[Server]) -> int:
         """Have servers read their configuration again."""
@@ -210,6 +212,10 @@ class Control:
         self.warn(f"{child.server.name} (pid {child.pid}) is up no more: {describe_end(code)}")
         # To end in order is no way for a daemon to start either.
         return (128 - code if code < 0 else code) or FAILED
+
+    def _judge(self, server: Server) -> int:
+        self.starter.check_configuration(server, self.config)
+        return OK
 
     def _stop(self, server: Server) -> int:
         return self._end(server, self._insist)

@@ -19,11 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import glance
+from glance.config import load
+from glance.config.programs import PROGRAMS
 from glance.control import OUTPUT_FD, STATUS_FD
 from glance.control.errors import ControlError
 from glance.control.pidfile import PidFile, Places
 from glance.control.processes import Process
 from glance.control.servers import Server
+from glance.domain.errors import ConfigError
 
 #: Open files that a server may have.
 OPEN_FILES = 32768
@@ -145,6 +148,18 @@ class Starter:
         if self.capture and shutil.which("logger") is None:
             raise ControlError("--capture-output needs the program 'logger', which is not there.")
 
+    def check_configuration(self, server: Server, config: Path | None) -> None:
+        """Check that a server would not refuse its options, as far as files and values go.
+
+        :raises ControlError: it would.
+        """
+        if server.name not in PROGRAMS:
+            return
+        try:
+            load(server.name, self.options(server, config))
+        except ConfigError as error:
+            raise ControlError(f"{server.name} is left as it is: {error.message}") from None
+
     def log_file(self, server: Server) -> Path | None:
         """Return where a server logs to unless it is configured to log elsewhere."""
         return self.logs.directory() / f"{server.name}.log" if self.logs else None
@@ -164,6 +179,12 @@ class Starter:
             f"--pidfile={pid_file}",
             *([f"--logfile={log_file}"] if log_file else []),
             server.name,
+            *self.options(server, config),
+        ]
+
+    def options(self, server: Server, config: Path | None) -> list[str]:
+        """Return a server's own part of its command line; parameters as of :meth:`command`."""
+        return [
             *server.arguments,
             *([f"--config-file={config}"] if config else []),
             *self.arguments,

@@ -105,6 +105,14 @@ def test_a_day_in_the_life_of_the_api(tmp_path: Path) -> None:
         line = f"Reloading glance-api (pid {first}) with signal(1)\n"
         assert control(tmp_path, "--pid-file", str(path), "api", "force-reload") == (0, line, "")
 
+        bad = tmp_path / "bad.conf"
+        bad.write_text("[DEFAULT]\nbacklog = many\n")
+        code, out, err = control(tmp_path, *options, "api", "restart", str(bad))
+        # It is found out before anything is stopped.
+        assert (code, out) == (1, "")
+        assert err.startswith("ERROR: glance-api is left as it is: [DEFAULT]backlog")
+        assert running(first)
+
         code, out, err = control(tmp_path, *options, "api", "restart")
         assert (code, err) == (0, "")
         assert out.startswith(

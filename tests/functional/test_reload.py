@@ -211,8 +211,9 @@ class TestChanges:
                 assert kept.answer().status == 200
                 second.write(tmp_path, "server")
                 server.reload()
-                assert shown(server) == second.certificate.serial_number
+                # Those of before may accept for a moment yet.
                 assert kept.ended()
+                eventually(lambda: shown(server) == second.certificate.serial_number, "the second")
             Path(key).write_bytes(first.key_pem())
             server.reload()
             (given_up,) = re.findall(r"ERROR .*Reload given up.*", server.log_text())
@@ -234,7 +235,10 @@ class TestDeaths:
             assert "anon_inode:[eventpoll]" not in inodes
             # One that held its sibling's link would keep that from noticing the template's end.
             link_and_port = 2
-            assert [len(server.descriptors(pid)) for pid in before] == [link_and_port] * 2
+            eventually(
+                lambda: [len(server.descriptors(pid)) for pid in before] == [link_and_port] * 2,
+                "no sockets but these, once clients are gone",
+            )
             with begun(server, image_id) as upload:
                 os.kill(template, signal.SIGKILL)
                 eventually(lambda: set(server.workers()) - before, "another generation")
