@@ -212,7 +212,10 @@ class TestDeaths:
             assert "anon_inode:[eventpoll]" not in inodes
             # One that held its sibling's link would keep that from noticing the template's end.
             link_and_port = 2
-            assert [len(server.descriptors(pid)) for pid in before] == [link_and_port] * 2
+            eventually(
+                lambda: all(len(server.descriptors(pid)) == link_and_port for pid in before),
+                "no descriptor of anybody else's",
+            )
             with begun(server, image_id) as upload:
                 os.kill(template, signal.SIGKILL)
                 eventually(lambda: set(server.workers()) - before, "another generation")
