@@ -170,9 +170,6 @@ class Server:
             self.state.mkdir()
             mount = f"mount -t tmpfs -o size={self._room} none {self.state}"
             command = ["unshare", "-m", "sh", "-c", f'{mount} && exec "$@"', "sh", *command]
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            # As in whatever a shell runs in the background; the service would inherit it.
-            command = ["env", "--default-signal=INT", *command]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
