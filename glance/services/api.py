@@ -47,7 +47,7 @@ from glance.identity.limits import make_limits
 from glance.identity.policy import Policy
 from glance.identity.reloading import PolicyReloader
 from glance.services.prepared import Prepared
-from glance.stores.registry import Stores, is_read_only
+from glance.stores.registry import Stores, is_read_only, start_in_time
 from glance.transfers.hashing import Hashes
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.inspecting import make_inspector
@@ -67,9 +67,6 @@ HASH_THREADS = 8
 
 #: Seconds that a stop waits for uploads to be given up, which a store that hangs may hold up.
 STOP_TIME = 5.0
-
-#: Seconds that the stores may take to start before the port is opened without them.
-STORE_START_TIME = 10.0
 
 _log = Logger()
 _access_log = Logger(namespace="glance.access")
@@ -259,9 +256,7 @@ class ApiService(MultiService):
     async def _start(self) -> None:
         # A store that hangs must not keep the others and the catalogue from being reached; it is
         # asked again when it is needed.
-        await self._stores.start().addTimeout(
-            STORE_START_TIME, self._reactor, onTimeoutCancel=_go_on
-        )
+        await start_in_time(self._stores, self._reactor)
         if not self.running or self.draining:
             raise Unavailable("The service was told to end before it accepted requests.")
         for service in self._background:
@@ -335,10 +330,6 @@ class ApiService(MultiService):
         yield self._stores.stop()
         self._hashing.stop()
         yield self._database.stop()
-
-
-def _go_on(result: Any, seconds: float) -> None:
-    _log.error("A store did not start within {seconds} s; going on without", seconds=seconds)
 
 
 def make_database(conf: Any, reactor: Any) -> Database:

@@ -23,13 +23,10 @@ from glance.scrub.scrubber import Scrubber
 from glance.scrub.summary import Summary
 from glance.services.notify import Notifier
 from glance.services.signals import act_upon, catch_end, stop_once
-from glance.stores.registry import Stores
+from glance.stores.registry import Stores, start_in_time
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.watch import LeaseWatch
 from glance.transfers.worker import WorkerIdentity
-
-#: Seconds that the stores may take to start.
-STORE_START_TIME = 10.0
 
 #: Seconds that a single pass waits at its end for stores that seem to hang.
 LAST_WAIT = 600.0
@@ -90,9 +87,7 @@ class ScrubberService(MultiService):
 
     async def _work(self) -> None:
         conf = self._conf
-        await self._stores.start().addTimeout(
-            STORE_START_TIME, self._reactor, onTimeoutCancel=_go_on
-        )
+        await start_in_time(self._stores, self._reactor)
         if not self.running:
             return
         # Only now: twistd may have made another process of us since.
@@ -216,10 +211,6 @@ class ScrubberService(MultiService):
     def _give_up(self, failure: Any) -> None:
         failure.trap(TimeoutError)
         _log.warn("A store does not answer; the next scrubber goes on with what is in its hands")
-
-
-def _go_on(result: Any, seconds: float) -> None:
-    _log.error("A store did not start within {seconds} s; going on without", seconds=seconds)
 
 
 def scrub(loaded: Loaded) -> int:

@@ -20,7 +20,7 @@ from glance.db.txdbapi import Database
 from glance.domain.errors import ConfigError, GlanceError
 from glance.services.maker import thd_check_database
 from glance.services.signals import catch_end, stop_once
-from glance.stores.registry import Stores
+from glance.stores.registry import Stores, start_in_time
 from glance.transfers.hashing import Hashes
 from glance.transfers.worker import WorkerIdentity
 from glance.verify.copies import Copies, Rate
@@ -35,8 +35,7 @@ FAILED: Final = 1
 FOUND: Final = 6
 INTERRUPTED: Final = 130
 
-#: Seconds that the stores may take to start, and that the parts may take to stop.
-STORE_START_TIME: Final = 10.0
+#: Seconds that the parts may take to stop.
 STOP_TIME: Final = 5.0
 
 _log = Logger()
@@ -193,9 +192,8 @@ class VerifyingProcess:
         self._database.start()
         await self._check_images()
         await self._state.load()
-        starting = self._stores.start()
         # One that hangs is found to do so when it is asked.
-        await starting.addTimeout(STORE_START_TIME, self._reactor, onTimeoutCancel=_go_on)
+        await start_in_time(self._stores, self._reactor)
         self._progress.start()
         try:
             await self._verification.run()
@@ -236,7 +234,3 @@ class VerifyingProcess:
 
     def _close(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._state.close())
-
-
-def _go_on(result: Any, seconds: float) -> None:
-    _log.error("A store did not start within {seconds} s; going on without", seconds=seconds)

@@ -27,6 +27,9 @@ READ_ONLY = frozenset({"http"})
 
 _STORE_KEYS = frozenset({"store", "backend"})
 
+#: Seconds that the stores may take to start before their user goes on without them.
+START_TIME = 10.0
+
 _log = Logger()
 
 
@@ -299,3 +302,12 @@ class Stores:
         swept = [s.sweep().addErrback(note, s.store_id) for s in self._stores.values()]
         counts: Deferred[list[int]] = gatherResults(swept)
         return counts.addCallback(sum)
+
+
+def start_in_time(stores: Stores, reactor: Any) -> Deferred[Any]:
+    """Start stores, and wait no longer than a while for one that hangs."""
+    return stores.start().addTimeout(START_TIME, reactor, onTimeoutCancel=_go_on)
+
+
+def _go_on(result: Any, seconds: float) -> None:
+    _log.error("A store did not start within {seconds} s; going on without", seconds=seconds)
