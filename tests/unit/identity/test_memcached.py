@@ -178,7 +178,7 @@ class TestMemcached(MemcachedCase):
         self.assertEqual(name, b"prefix:aes:k")
         self.assertNotIn(b"canary", kept)
         self.assertEqual(self.get(), b"canary")
-        self.fakes[0].kept[name] = (kept[:-1] + b"x", 30)
+        self.fakes[0].kept[name] = (kept[:-1] + bytes([kept[-1] ^ 1]), 30)
         self.assertIsNone(self.get())
         self.assertEqual(len(self.warnings), 1)
 
