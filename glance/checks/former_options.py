@@ -8,7 +8,6 @@ from __future__ import annotations
 
 _NO_REGISTRY = "there is no registry service, the API works on the database itself; remove it"
 _NO_BUS = "this release sends no notifications"
-_NO_CACHE = "this release has no image cache"
 _NO_IMPORT = "this release imports no images"
 _NO_KEYS = "this release does not verify image signatures"
 _NO_PROFILER = "this release has no profiler"
@@ -76,12 +75,6 @@ _NAMES: tuple[tuple[str, str, str], ...] = (
     ("DEFAULT", "pydev_worker_debug_host pydev_worker_debug_port", _DEBUGGER),
     ("DEFAULT", "digest_algorithm", "signatures name their algorithm; remove it"),
     ("DEFAULT", "node_staging_uri", _NO_IMPORT),
-    (
-        "DEFAULT",
-        "image_cache_dir image_cache_driver image_cache_max_size image_cache_stall_time "
-        "image_cache_sqlite_db cache_prefetcher_interval worker_self_reference_url",
-        _NO_CACHE,
-    ),
     ("database", "backend", "there is one way to the database; remove it"),
     (
         "database",

@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 from glance.config.options import (
     api,
+    cache,
     control,
     cors,
     database,
@@ -98,6 +99,7 @@ PROGRAMS: dict[str, Program] = {
                 database.OPTIONS,
                 store.OPTIONS,
                 importing.OPTIONS,
+                cache.OPTIONS,
             ),
             cli=general.CLI + server.CLI,
             embedded=True,

@@ -1,0 +1,1 @@
+"""A node's own copies of images, so that many downloads cost the store one."""

@@ -1,0 +1,1 @@
+"""Other image services: what our programs ask of them over HTTP."""
