@@ -1,0 +1,331 @@
+"""Room in the cache: it is made before a copy is begun, so that the limit holds at every moment.
+
+What counts is every file: complete copies, what copies being written are going to have, what was
+left unfinished, what is invalid. Whoever claims, deletes or makes room does so alone on the node
+(``CacheDirectory.thd_alone``), and what is being read stays: readers hold a shared lock on it.
+
+Everything here blocks and belongs into a thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from glance.cache.claims import OPEN, Claim, thd_read_state, thd_write_state
+from glance.cache.layout import CacheDirectory, CacheFile, thd_unlinked, try_lock
+from glance.domain.caching import in_order
+
+_READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class Refusal(Enum):
+    """Why an image cannot be claimed."""
+
+    #: There is a complete copy.
+    PRESENT = "present"
+    #: Another process writes it.
+    BUSY = "busy"
+    #: It does not fit, whatever may be removed.
+    NO_ROOM = "no room"
+
+
+@dataclass(slots=True)
+class Removed:
+    """What was removed.
+
+    :param copies: ids of images whose complete copies are gone: the index has to learn of that.
+    :param files: all files.
+    :param size: their bytes.
+    """
+
+    copies: list[str] = field(default_factory=list)
+    files: int = 0
+    size: int = 0
+
+    def add(self, file: CacheFile, *, complete: bool) -> None:
+        """Note a file."""
+        self.files += 1
+        self.size += file.size
+        if complete:
+            self.copies.append(file.image_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """What the cache's files take.
+
+    :param total: bytes.
+    :param promised: those of them that are still to be written.
+    :param live: images that are being written now.
+    """
+
+    total: int
+    promised: int
+    live: frozenset[str]
+    copies: list[CacheFile]
+    partials: list[CacheFile]
+    invalid: list[CacheFile]
+
+
+class Room:
+    """Claims and removes copies.
+
+    :param max_size: ``image_cache_max_size``, bytes.
+    """
+
+    def __init__(self, directory: CacheDirectory, max_size: int) -> None:
+        self._directory = directory
+        self._max_size = max_size
+
+    def thd_open(self, image_id: str, size: int) -> int | None:
+        """Open a complete copy, in use from now on until the descriptor is closed.
+
+        :param size: bytes that the image has; a copy of another length is put aside.
+        :returns: a descriptor, or ``None`` if there is no copy that can be served.
+        """
+        path = self._directory.copy(image_id)
+        try:
+            fd = os.open(path, _READ)
+        except OSError:
+            return None
+        with ExitStack() as undo:
+            undo.callback(os.close, fd)
+            # Whoever is about to remove it has the lock; then it is gone in a moment, or already.
+            if not try_lock(fd, fcntl.LOCK_SH):
+                return None
+            state = os.fstat(fd)
+            if not stat.S_ISREG(state.st_mode) or not state.st_nlink:
+                return None
+            if state.st_size == size:
+                undo.pop_all()
+                return fd
+            with self._directory.thd_alone(), suppress(FileNotFoundError):
+                if os.path.samestat(os.lstat(path), state):
+                    os.replace(path, self._directory.invalid(image_id))
+        return None
+
+    def thd_claim(
+        self, image_id: str, size: int, order: Sequence[str]
+    ) -> tuple[Claim | Refusal, Removed]:
+        """Make room for the copy of an image, and get the right to write it.
+
+        What another one left unfinished is gone on with.
+
+        :param size: bytes that the image has.
+        :param order: ids of cached images, those first that are to go first.
+        """
+        removed = Removed()
+        with self._directory.thd_alone(), ExitStack() as undo:
+            if os.path.lexists(self._directory.copy(image_id)):
+                return Refusal.PRESENT, removed
+            lock = os.open(self._directory.fill_lock(image_id), _WRITE, 0o600)
+            undo.callback(os.close, lock)
+            if not try_lock(lock, fcntl.LOCK_EX):
+                return Refusal.BUSY, removed
+            undo.callback(thd_unlinked, self._directory.fill_lock(image_id))
+            use = self._thd_use(apart_from=image_id)
+            offset = self._thd_left_behind(image_id, size)
+            # Bytes too many by the limit, or too few that the file system has; whichever is more.
+            lacking = max(
+                use.total + size - self._max_size,
+                size - offset - (self._thd_free() - use.promised),
+            )
+            if size > self._max_size or not self._thd_remove(lacking, use, order, removed):
+                return Refusal.NO_ROOM, removed
+            thd_write_state(lock, size, OPEN)
+            fd = os.open(self._directory.partial(image_id), _WRITE, 0o600)
+            undo.callback(os.close, fd)
+            fcntl.flock(fd, fcntl.LOCK_SH)
+            undo.pop_all()
+        return Claim(self._directory, image_id, size, fd, lock, offset), removed
+
+    def thd_follow(self, image_id: str) -> tuple[int, int] | None:
+        """Open the copy that another process is writing, in use from now on.
+
+        :returns: descriptors of the copy and of its lock's file; ``None`` if there is none.
+        """
+        with ExitStack() as undo:
+            try:
+                lock = os.open(self._directory.fill_lock(image_id), _READ)
+                undo.callback(os.close, lock)
+                fd = os.open(self._directory.partial(image_id), _READ)
+            except OSError:
+                return None
+            undo.callback(os.close, fd)
+            if not try_lock(fd, fcntl.LOCK_SH) or not os.fstat(fd).st_nlink:
+                return None
+            undo.pop_all()
+        return fd, lock
+
+    def thd_prune(self, order: Sequence[str]) -> Removed:
+        """Remove what is beyond the limit, as far as it is not in use."""
+        removed = Removed()
+        with self._directory.thd_alone():
+            use = self._thd_use()
+            lacking = use.total - self._max_size
+            self._thd_remove(lacking, use, order, removed, partly=True)
+        return removed
+
+    def thd_clean(self, stall_time: float) -> Removed:
+        """Remove invalid copies, and unfinished ones that nobody works on.
+
+        :param stall_time: seconds without progress after which that is so.
+        """
+        removed = Removed()
+        with self._directory.thd_alone():
+            use = self._thd_use()
+            now = time.time()
+            stale = [p for p in use.partials if now - p.modified >= stall_time]
+            for file in [*use.invalid, *(p for p in stale if p.image_id not in use.live)]:
+                if self._thd_remove_unused(file):
+                    removed.add(file, complete=False)
+        return removed
+
+    def thd_drop(self, image_ids: Iterable[str], *, unfinished: bool = False) -> Removed:
+        """Remove complete copies, also of images that are being sent.
+
+        :param unfinished: whether copies that are being written go, too.
+        """
+        removed = Removed()
+        wanted = set(image_ids)
+        with self._directory.thd_alone():
+            for file in self._directory.thd_copies() if len(wanted) > 1 else self._one(wanted):
+                if file.image_id in wanted and thd_unlinked(file.path):
+                    removed.add(file, complete=True)
+            if unfinished:
+                for image_id in wanted:
+                    thd_unlinked(self._directory.partial(image_id))
+        return removed
+
+    def _one(self, wanted: set[str]) -> Iterator[CacheFile]:
+        for image_id in wanted:
+            path = self._directory.copy(image_id)
+            try:
+                state = os.lstat(path)
+            except FileNotFoundError:
+                continue
+            if stat.S_ISREG(state.st_mode):
+                yield CacheFile(image_id, path, state.st_size, state.st_mtime)
+
+    # With the node's lock held.
+
+    def _thd_use(self, apart_from: str | None = None) -> _Use:
+        """Look at all files, except for what is there of one image unfinished."""
+        directory = self._directory
+        partials = [p for p in directory.thd_partials() if p.image_id != apart_from]
+        written = {p.image_id: p.size for p in partials}
+        reserved: dict[str, int] = {}
+        for image_id, path in directory.thd_fill_locks().items():
+            if image_id != apart_from and (size := _thd_reserved(path)) is not None:
+                reserved[image_id] = max(size, written.get(image_id, 0))
+        copies, invalid = directory.thd_copies(), directory.thd_invalid()
+        return _Use(
+            total=sum(file.size for file in (*copies, *invalid))
+            + sum((written | reserved).values()),
+            promised=sum(size - written.get(image_id, 0) for image_id, size in reserved.items()),
+            live=frozenset(reserved),
+            copies=copies,
+            partials=partials,
+            invalid=invalid,
+        )
+
+    def _thd_left_behind(self, image_id: str, size: int) -> int:
+        path = self._directory.partial(image_id)
+        try:
+            state = os.lstat(path)
+        except FileNotFoundError:
+            return 0
+        if stat.S_ISREG(state.st_mode) and state.st_size <= size:
+            return state.st_size
+        os.unlink(path)
+        return 0
+
+    def _thd_free(self) -> int:
+        state = os.statvfs(self._directory.root)
+        return state.f_bavail * state.f_frsize
+
+    def _thd_remove(
+        self,
+        lacking: int,
+        use: _Use,
+        order: Sequence[str],
+        removed: Removed,
+        *,
+        partly: bool = False,
+    ) -> bool:
+        """Remove files until enough bytes are free; nothing at all if that is not possible.
+
+        :param partly: remove what can be removed even if it is not enough.
+        :returns: whether there is enough.
+        """
+        copies = {file.image_id: file for file in use.copies}
+        oldest_first = sorted(use.invalid, key=lambda file: file.modified)
+        stale = [p for p in use.partials if p.image_id not in use.live]
+        candidates = [
+            *((file, False) for file in oldest_first),
+            *((file, False) for file in sorted(stale, key=lambda file: file.modified)),
+            *((copies[name], True) for name in in_order(copies, order)),
+        ]
+        with ExitStack() as locks:
+            chosen = []
+            for file, complete in candidates:
+                if lacking <= 0:
+                    break
+                fd = _thd_lock_unused(file.path)
+                if fd is not None:
+                    locks.callback(os.close, fd)
+                    chosen.append((file, complete))
+                    lacking -= file.size
+            if lacking > 0 and not partly:
+                return False
+            for file, complete in chosen:
+                if thd_unlinked(file.path):
+                    removed.add(file, complete=complete)
+        return lacking <= 0
+
+    def _thd_remove_unused(self, file: CacheFile) -> bool:
+        fd = _thd_lock_unused(file.path)
+        if fd is None:
+            return False
+        try:
+            return thd_unlinked(file.path)
+        finally:
+            os.close(fd)
+
+
+def _thd_lock_unused(path: str) -> int | None:
+    """Keep everybody from opening a file; ``None`` if somebody has it open."""
+    try:
+        fd = os.open(path, _READ)
+    except OSError:
+        return None
+    if try_lock(fd, fcntl.LOCK_EX):
+        return fd
+    os.close(fd)
+    return None
+
+
+def _thd_reserved(path: str) -> int | None:
+    """Return what a copy that is being written is going to have; ``None`` if nobody writes it."""
+    try:
+        fd = os.open(path, _READ)
+    except OSError:
+        return None
+    try:
+        if try_lock(fd, fcntl.LOCK_SH):
+            # Who wrote it is dead.
+            thd_unlinked(path)
+            return None
+        state = thd_read_state(fd)
+        return None if state is None else state[0]
+    finally:
+        os.close(fd)
