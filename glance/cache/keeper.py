@@ -1,0 +1,204 @@
+"""What is done with a node's copies as a whole: list, queue, remove, keep book.
+
+Every method is for the reactor's thread and answers when it is done. What the directory says
+counts; the index is told afterwards, and if it cannot be reached then the next
+:meth:`CacheKeeper.reconcile` puts it right.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from twisted.logger import Logger
+
+from glance.cache.claims import Claim
+from glance.cache.interfaces import ICacheIndex, ISharedIndex
+from glance.cache.layout import CacheDirectory, CacheFile, can_be_named
+from glance.cache.room import Refusal, Removed, Room
+from glance.domain.caching import CachedImage, by_age
+from glance.domain.errors import Conflict, Unavailable
+from glance.stores.threads import Threads
+
+_log = Logger()
+
+
+class CacheKeeper:
+    """Keeps a node's copies and the index of them.
+
+    :param directory: where they are.
+    :param index: what is known of them.
+    :param threads: what runs all that blocks.
+    """
+
+    def __init__(
+        self, directory: CacheDirectory, room: Room, index: ICacheIndex, threads: Threads
+    ) -> None:
+        self._directory = directory
+        self._room = room
+        self._index = index
+        self._threads = threads
+
+    async def start(self) -> None:
+        """Get ready.
+
+        :raises ConfigError: directory or index cannot be used.
+        """
+        self._threads.start()
+        await self._threads.run(self._directory.thd_prepare)
+        await self._index.start()
+        await self.reconcile()
+
+    async def stop(self) -> None:
+        """Let go of threads and connections."""
+        await self._index.stop()
+        await self._threads.stop()
+
+    # What there is.
+
+    async def entries(self) -> list[CachedImage]:
+        """Return what is known of all copies, the one that was asked for last first.
+
+        :raises Unavailable: the index cannot be read.
+        """
+        files = {file.image_id: file for file in await self._run(self._directory.thd_copies)}
+        known = {entry.image_id: entry for entry in await self._index.entries()}
+        found = [
+            replace(known[name], size=file.size) if name in known else _entry_of(file)
+            for name, file in files.items()
+        ]
+        return sorted(found, key=lambda entry: (-entry.last_accessed, entry.image_id))
+
+    async def has(self, image_id: str) -> bool:
+        """Tell whether there is a complete copy of an image."""
+        return can_be_named(image_id) and await self._run(
+            os.path.lexists, self._directory.copy(image_id)
+        )
+
+    async def nodes_with(self, image_id: str) -> list[str]:
+        """Return the URLs of the nodes that have a copy of an image.
+
+        :raises Conflict: the index knows of this node alone.
+        """
+        if not ISharedIndex.providedBy(self._index):
+            raise Conflict(
+                "Only the driver centralized_db ([DEFAULT]image_cache_driver) knows what other "
+                "nodes have cached."
+            )
+        nodes: list[str] = await self._index.nodes_with(image_id)
+        return nodes
+
+    # Wishes.
+
+    async def queued(self) -> list[str]:
+        """Return the images that are to be cached, the oldest wish first."""
+        return await self._run(self._directory.thd_queued)
+
+    async def queue(self, image_id: str) -> bool:
+        """Wish that an image be cached; tell whether that is new and not fulfilled already."""
+        return can_be_named(image_id) and await self._run(self._directory.thd_enqueue, image_id)
+
+    async def unqueue(self, image_id: str) -> bool:
+        """Take a wish back; tell whether there was one."""
+        return can_be_named(image_id) and await self._run(self._directory.thd_dequeue, image_id)
+
+    async def unqueue_all(self) -> int:
+        """Take all wishes back; return how many there were."""
+        return await self._run(self._directory.thd_dequeue_all)
+
+    # Copies.
+
+    async def claim(self, image_id: str, size: int) -> Claim | Refusal:
+        """Make room for the copy of an image, and get the right to write it."""
+        order = await self._order()
+        outcome, removed = await self._threads.run(
+            self._room.thd_claim, image_id, size, order, late=_thd_let_go
+        )
+        await self._removed(removed)
+        return outcome
+
+    async def record(self, image_id: str, size: int, checksum: str | None = None) -> None:
+        """Note that an image has been cached just now."""
+        now = time.time()
+        entry = CachedImage(image_id, size, 0, now, now, checksum)
+        try:
+            await self._index.add([entry])
+        except Unavailable as error:
+            _log.warn("Image {id} is cached, but {error}", id=image_id, error=error.message)
+
+    async def drop(self, image_id: str) -> bool:
+        """Remove the copy of an image; tell whether there was one."""
+        if not can_be_named(image_id):
+            return False
+        removed = await self._run(self._room.thd_drop, [image_id])
+        await self._forget([image_id])
+        return bool(removed.copies)
+
+    async def drop_all(self) -> int:
+        """Remove all copies; return how many there were."""
+        names = [file.image_id for file in await self._run(self._directory.thd_copies)]
+        removed = await self._run(self._room.thd_drop, names)
+        await self._forget(names)
+        return len(removed.copies)
+
+    async def image_is_gone(self, image_id: str) -> None:
+        """Remove all that there is of an image that was deleted."""
+        if can_be_named(image_id):
+            await self._run(self._directory.thd_dequeue, image_id)
+            await self._run(lambda: self._room.thd_drop([image_id], unfinished=True))
+            await self._forget([image_id])
+
+    async def prune(self) -> Removed:
+        """Remove what is beyond the limit, as far as nobody uses it."""
+        removed = await self._run(self._room.thd_prune, await self._order())
+        await self._removed(removed)
+        return removed
+
+    async def clean(self, stall_time: float) -> Removed:
+        """Remove invalid copies, and those that nobody has written at for some time."""
+        return await self._run(self._room.thd_clean, stall_time)
+
+    async def reconcile(self) -> None:
+        """Have the index know what the directory has: no more and no less."""
+        with suppress(Unavailable):
+            known = {entry.image_id for entry in await self._index.entries()}
+            # In this order: what is recorded between the two is in the directory already.
+            files = await self._run(self._directory.thd_copies)
+            await self._index.add([_entry_of(f) for f in files if f.image_id not in known])
+            gone = known - {file.image_id for file in files}
+            await self._index.remove(sorted(gone))
+
+    async def _order(self) -> Sequence[str]:
+        """Return the images in the order in which they are to go, as far as it is known."""
+        try:
+            return by_age(await self._index.entries())
+        except Unavailable as error:
+            _log.warn("Nobody knows which copies are old: {error}", error=error.message)
+            return []
+
+    async def _removed(self, removed: Removed) -> None:
+        if removed.copies:
+            await self._forget(removed.copies)
+
+    async def _forget(self, image_ids: Sequence[str]) -> None:
+        with suppress(Unavailable):
+            await self._index.remove(image_ids)
+
+    async def _run(self, function: Any, *args: Any) -> Any:
+        # It is done even if whoever asked has gone: half of it would help nobody.
+        return await self._threads.run(function, *args, must_run=True)
+
+
+def _entry_of(file: CacheFile) -> CachedImage:
+    return CachedImage(file.image_id, file.size, 0, file.modified, file.modified)
+
+
+def _thd_let_go(outcome: tuple[Claim | Refusal, Removed]) -> None:
+    claim, _ = outcome
+    if isinstance(claim, Claim):
+        claim.thd_release()
+        os.close(claim.fd)
