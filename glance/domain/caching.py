@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 #: What the cache makes in its directory.
@@ -28,7 +28,7 @@ class CachedImage:
     last_accessed: float
     last_modified: float
     checksum: str | None = None
-    number: int | None = None
+    number: int | None = field(default=None, compare=False)
 
 
 def by_age(entries: Iterable[CachedImage]) -> list[str]:
