@@ -60,6 +60,11 @@ class CacheKeeper:
 
     # What there is.
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether the index is one of all nodes."""
+        return bool(ISharedIndex.providedBy(self._index))
+
     async def entries(self) -> list[CachedImage]:
         """Return what is known of all copies, the one that was asked for last first.
 

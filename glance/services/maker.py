@@ -18,6 +18,7 @@ from glance.config import Loaded, load
 from glance.domain.errors import ConfigError
 from glance.identity.flavors import authenticates
 from glance.services.activation import INTERNAL, MAIN, take_sockets
+from glance.services.cache_check import check_cache_options, thd_check_cache_place
 from glance.services.listening import Listeners, Wanted, choose_host, is_loopback, url_of
 from glance.services.logs import Logging
 from glance.services.notify import Notifier
@@ -95,10 +96,8 @@ def thd_plan(
     :raises Unavailable: the database cannot be reached.
     """
     conf = loaded.conf
-    flavor = conf.paste_deploy.flavor
-    authenticated = authenticates(flavor)
-    if flavor and "cach" in flavor:
-        warn(f"[paste_deploy] flavor = {flavor}: this version has no image cache; serving without.")
+    authenticated = authenticates(conf.paste_deploy.flavor)
+    check_cache_options(conf)
     if authenticated:
         from glance.identity.factory import make_authenticator
 
@@ -118,6 +117,7 @@ def thd_plan(
     prepared = thd_prepare(conf, warn)
     make_limits(conf, reactor)
     stores = Stores(conf, reactor)
+    thd_check_cache_place(conf, stores)
     return Plan(loaded, prepared, stores, wanted, worker_count(conf.workers))
 
 
