@@ -5,14 +5,8 @@ import os
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
-from glance.cache.prefetching import (
-    LOCK,
-    LOOK_AGAIN,
-    REPORT_INTERVAL,
-    Prefetched,
-    Prefetcher,
-    Standing,
-)
+from glance.cache.prefetched import Prefetched, Standing
+from glance.cache.prefetching import LOCK, LOOK_AGAIN, REPORT_INTERVAL, Prefetcher
 from glance.domain.errors import Unavailable
 from glance.stores.errors import StoreError
 from tests.unit.cache.upkeep_doubles import CacheCase
