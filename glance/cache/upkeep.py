@@ -43,6 +43,7 @@ class Upkeep(Service):
 
     :param jitter: ``[DEFAULT] cache_interval_jitter``, percent of an interval that a turn is put
         off by at most.
+    :param break_off: ends what may take long, and what others than we have begun of it.
     :param draw: returns a number from 0 to 1 at random.
     """
 
@@ -54,10 +55,12 @@ class Upkeep(Service):
         reactor: Any,
         *,
         jitter: float,
+        break_off: Callable[[], Coroutine[Any, Any, None]],
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._reactor = reactor
         self._jitter = jitter / 100
+        self._break_off = break_off
         self._draw = draw
         self._loops = [(duty, self._loop_for(duty)) for duty in duties]
         #: Turns that wait for their moment, and those that have begun.
@@ -66,7 +69,7 @@ class Upkeep(Service):
         self._failing: dict[str, str] = {}
 
     def _loop_for(self, duty: Duty) -> LoopingCall:
-        loop = LoopingCall(self._turn, duty)
+        loop = LoopingCall(lambda: self._turn(duty, loop))
         loop.clock = self._reactor
         return loop
 
@@ -76,19 +79,19 @@ class Upkeep(Service):
         for duty, loop in self._loops:
             loop.start(duty.interval, now=True)
 
-    def _turn(self, duty: Duty) -> Deferred[None]:
-        turn: Deferred[None] = Deferred.fromCoroutine(self._take_turn(duty))
+    def _turn(self, duty: Duty, loop: LoopingCall) -> Deferred[None]:
+        turn: Deferred[None] = Deferred.fromCoroutine(self._take_turn(duty, loop))
         self._turns[duty.name] = turn
         return turn
 
-    async def _take_turn(self, duty: Duty) -> None:
+    async def _take_turn(self, duty: Duty, loop: LoopingCall) -> None:
         delay = duty.interval * self._jitter * self._draw()
         if delay:
             pause: Deferred[None] = deferLater(self._reactor, delay)
             self._pauses[duty.name] = pause
             pause.addErrback(lambda _: None)
             await pause
-        if not self.running:
+        if not loop.running:
             return
         try:
             await duty.do()
@@ -113,16 +116,22 @@ class Upkeep(Service):
         before, self._failing[duty.name] = self._failing.get(duty.name), problem
         return before != problem
 
-    def stopService(self) -> Deferred[Any]:
-        """Begin no more turns; the Deferred fires when those under way are over, or take long."""
-        super().stopService()
+    def rest(self) -> None:
+        """Begin no more turns; those under way go on."""
         for _, loop in self._loops:
             if loop.running:
                 loop.stop()
         for pause in self._pauses.values():
             pause.cancel()
+
+    def stopService(self) -> Deferred[Any]:
+        """Break off what is under way; the Deferred fires when that is over, or takes long."""
+        super().stopService()
+        self.rest()
+        ending: Deferred[None] = Deferred.fromCoroutine(self._break_off())
+        ending.addErrback(lambda failure: self._log.failure("Ending the cache's upkeep", failure))
         waiting: Deferred[Any] = Deferred()
         # The time limit ends the waiting, not the work.
-        DeferredList(list(self._turns.values())).addCallback(waiting.callback)
+        DeferredList([ending, *self._turns.values()]).addCallback(waiting.callback)
         waiting.addTimeout(STOP_TIME, self._reactor)
         return waiting.addErrback(lambda failure: failure.trap(TimeoutError) and None)

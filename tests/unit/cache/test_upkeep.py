@@ -1,5 +1,7 @@
 """The clock of the upkeep: turns, jitter, what fails, the end."""
 
+from types import SimpleNamespace
+
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,6 +15,7 @@ class UpkeepCase(SynchronousTestCase):
         self.clock = Clock()
         self.done, self.said = [], []
         self.outcome = None
+        self.broken_off, self.ends = 0, False
         self.patch(Upkeep, "_log", Log(self.said))
 
     def duty(self, name, interval):
@@ -26,9 +29,14 @@ class UpkeepCase(SynchronousTestCase):
         return Duty(name, interval, do)
 
     def start(self, *duties, jitter=0, draw=lambda: 1.0):
-        upkeep = Upkeep(duties, self.clock, jitter=jitter, draw=draw)
+        upkeep = Upkeep(duties, self.clock, jitter=jitter, break_off=self.break_off, draw=draw)
         upkeep.startService()
         return upkeep
+
+    async def break_off(self):
+        self.broken_off += 1
+        if isinstance(self.outcome, Deferred) and self.ends:
+            self.outcome.callback(None)
 
     def stop(self, upkeep):
         self.successResultOf(upkeep.stopService())
@@ -118,10 +126,37 @@ class TestEnd(UpkeepCase):
         self.clock.advance(STOP_TIME)
         self.successResultOf(stopped)
 
-    def test_turn_that_ends_meanwhile(self):
+    def test_turn_that_is_broken_off(self):
+        self.outcome, self.ends = Deferred(), True
+        upkeep = self.start(self.duty("a", 10))
+        self.stop(upkeep)
+        self.assertEqual(self.broken_off, 1)
+
+    def test_breaking_off_fails(self):
+        async def fail():
+            raise ZeroDivisionError
+
+        said = []
+        self.patch(Upkeep, "_log", SimpleNamespace(failure=lambda text, *_: said.append(text)))
+        upkeep = self.start()
+        self.patch(upkeep, "_break_off", fail)
+        self.stop(upkeep)
+        self.assertEqual(said, ["Ending the cache's upkeep"])
+
+    def test_rest(self):
+        """Another process goes on; what is under way here is finished here."""
         self.outcome = Deferred()
         upkeep = self.start(self.duty("a", 10))
-        stopped = upkeep.stopService()
+        upkeep.rest()
+        self.assertEqual(self.broken_off, 0)
         self.outcome.callback(None)
-        self.successResultOf(stopped)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(30)
+        self.assertEqual(len(self.done), 1)
+        self.stop(upkeep)
+
+    def test_rest_before_a_turn_that_was_put_off(self):
+        upkeep = self.start(self.duty("a", 100), jitter=100)
+        upkeep.rest()
+        self.clock.advance(1000)
+        self.assertEqual(self.done, [])
+        self.stop(upkeep)
