@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from twisted.logger import Logger
-
 from glance.api.routing import NO_CONTENT, Reply, media_type, query_pairs, route
 from glance.api.sending import send
 from glance.api.streaming import StreamingRequest
@@ -18,15 +16,12 @@ from glance.domain.ranges import ByteRange, parse_range
 from glance.domain.text import shorten
 from glance.identity.context import RequestContext
 from glance.identity.policy import IPolicy
-from glance.stores.errors import DataNotFound, StoreError, UnknownStore
-from glance.stores.interfaces import IStoreReader
 from glance.stores.registry import Stores
 from glance.transfers.detached import detached
+from glance.transfers.opening import open_data
 from glance.transfers.upload import Order, Uploader
 
 OCTET_STREAM = "application/octet-stream"
-
-_log = Logger()
 
 #: States in which an image's data is what it is said to be.
 READABLE = frozenset({ACTIVE, DEACTIVATED})
@@ -97,7 +92,9 @@ class ImageDataResource:
         image = await self._get(context, image_id)
         if preferred:
             self._policy.check(context, "download_from_store", image)
-        found = await self._open(image, preferred) if image.status in READABLE else None
+        found = None
+        if image.status in READABLE:
+            found = await open_data(self._stores, image, preferred)
         if found is None:
             return NO_CONTENT
         reader, size = found
@@ -153,39 +150,6 @@ class ImageDataResource:
             if name not in known:
                 raise Invalid(f"prefer names the store {shorten(name)}, which there is not.")
         return names
-
-    async def _open(self, image: Image, preferred: list[str]) -> tuple[IStoreReader, int] | None:
-        """Open the first copy that can be read and is whole; ``None`` when there is no data.
-
-        :returns: the copy and its length.
-        """
-        error: StoreError | None = None
-        for location in self._stores.by_preference(image.locations, preferred):
-            try:
-                store = self._stores.for_url(location.url, location.store_id)
-                reader: IStoreReader = await store.open_reader(location.url)
-                size = _agreed(image.size, reader.size)
-                if size is not None:
-                    return reader, size
-                reader.close()
-                error = StoreError("The stored data has another length than the image.")
-            except (StoreError, UnknownStore) as failed:
-                error = failed
-            _log.warn(
-                "Image {id}: its data in store {store} cannot be read: {error}",
-                id=image.id,
-                store=location.store_id,
-                error=error,
-            )
-        if error is None or isinstance(error, DataNotFound):
-            return None
-        raise error
-
-
-def _agreed(size: int | None, other: int | None) -> int | None:
-    """Return the length of data that the record and the store agree on, if either knows it."""
-    known = {size, other} - {None}
-    return known.pop() if len(known) == 1 else None
 
 
 def _check_octet_stream(request: StreamingRequest) -> None:

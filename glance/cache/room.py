@@ -148,6 +148,11 @@ class Room:
             undo.pop_all()
         return Claim(self._directory, image_id, size, fd, lock, offset), removed
 
+    def thd_is_claimed(self, image_id: str) -> bool:
+        """Tell whether some process writes the copy of an image."""
+        with self._directory.thd_alone():
+            return _thd_reserved(self._directory.fill_lock(image_id)) is not None
+
     def thd_follow(self, image_id: str) -> tuple[int, int] | None:
         """Open the copy that another process is writing, in use from now on.
 
