@@ -8,12 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
 
 from glance.cache.keeper import CacheKeeper
 from glance.cache.room import Removed
-from glance.db.presence import BATCH, thd_sizes
-from glance.db.txdbapi import Database
 from glance.domain.amounts import counted, human_size
+
+if TYPE_CHECKING:
+    from glance.db.txdbapi import Database
+
+_log = Logger()
 
 #: What is locked while they are done.
 CLEAN = "clean"
@@ -58,10 +64,20 @@ class Chores:
         return ours
 
     async def _drop_deleted(self) -> None:
-        if self._database is None:
+        copies = sorted(await self._keeper.cached())
+        if self._database is None or not copies:
+            return
+        # Only now: pruning does without the catalogue.
+        from glance.db.presence import BATCH, thd_knows_any, thd_sizes
+
+        if not await self._database.runReading(thd_knows_any):
+            _log.warn(
+                "There is no image in the catalogue at all, though there are copies of {count}; "
+                "they stay. Is [database]connection that of the API?",
+                count=len(copies),
+            )
             return
         # A copy is made after its image, so what the catalogue lacks by now was deleted.
-        copies = sorted(await self._keeper.cached())
         removed = Removed()
         for at in range(0, len(copies), BATCH):
             batch = copies[at : at + BATCH]

@@ -171,6 +171,11 @@ class Room:
             undo.pop_all()
         return fd, lock
 
+    def thd_excess(self) -> int:
+        """Return how many bytes there are beyond the limit; negative for those that are left."""
+        with self._directory.thd_alone():
+            return self._thd_use().total - self._max_size
+
     def thd_prune(self, order: Sequence[str]) -> Removed:
         """Remove what is beyond the limit, as far as it is not in use."""
         removed = Removed()

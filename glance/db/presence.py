@@ -14,6 +14,11 @@ BATCH = 500
 _i = images.c
 
 
+def thd_knows_any(connection: Connection) -> bool:
+    """Tell whether the catalogue has ever had an image, as far as it has not been purged."""
+    return connection.execute(select(_i.id).limit(1)).first() is not None
+
+
 def thd_sizes(connection: Connection, image_ids: Sequence[str]) -> dict[str, int]:
     """Return the sizes of those of some images that have not been deleted.
 
