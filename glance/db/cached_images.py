@@ -108,13 +108,12 @@ def thd_touch(connection: Connection, url: str, hits: Mapping[str, tuple[int, fl
         _count.thd_run(connection, values)
 
 
-def thd_merge(connection: Connection, url: str, entries: Sequence[CachedImage]) -> int:
-    """Record copies of a node of which nothing newer is recorded; return how many.
+def thd_merge(connection: Connection, url: str, entries: Sequence[CachedImage]) -> None:
+    """Record copies of a node of which nothing newer is recorded.
 
     :param entries: one for an image.
     """
     node = thd_node(connection, url)
-    merged = 0
     for batch in _batches(_rows(connection, node, entries)):
         known = dict(
             connection.execute(
@@ -142,8 +141,6 @@ def thd_merge(connection: Connection, url: str, entries: Sequence[CachedImage]) 
                 )
                 .values({name: row[name] for name in _VALUES})
             )
-        merged += len(missing) + len(older)
-    return merged
 
 
 def _rows(

@@ -323,7 +323,7 @@ class TestTakingOver:
         """What is recorded while it is being taken over is not undone."""
         older = cached(hits=3, last_accessed=T0 + 5)
 
-        def thd_race(connection: Connection) -> int:
+        def thd_race(connection: Connection) -> None:
             node = cached_images.thd_node(connection, URL)
             execute = connection.execute
 
@@ -337,7 +337,7 @@ class TestTakingOver:
 
             connection.execute = late  # type: ignore[method-assign]
             try:
-                return cached_images.thd_merge(connection, URL, [older])
+                cached_images.thd_merge(connection, URL, [older])
             finally:
                 del connection.execute
 

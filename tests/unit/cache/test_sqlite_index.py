@@ -148,13 +148,21 @@ def broken_page(path: Path) -> None:
 def test_a_broken_file_is_set_aside(unstarted: SqliteIndex, path: Path, damage: Any) -> None:
     damage(path)
     wrong = path.read_bytes()
-    (path.parent / "cache.db-wal").write_bytes(b"stale")
     result(unstarted.start())
+    assert (path.parent / "cache.db.broken").read_bytes() == wrong
     assert result(unstarted.entries()) == []
     result(unstarted.add([cached()]))
     assert result(unstarted.entries()) == [cached()]
-    assert (path.parent / "cache.db.broken").read_bytes() == wrong
-    assert not (path.parent / "cache.db-wal").exists()
+
+
+def test_what_belongs_to_a_broken_file_goes_with_it(index: SqliteIndex, path: Path) -> None:
+    """A journal that is left would be applied to the new one."""
+    for suffix in ("-journal", "-wal"):
+        Path(f"{path}{suffix}").write_text(suffix)
+    index._thd_set_aside("for a test")
+    assert not list(path.parent.glob("cache.db-*"))
+    for suffix in ("-journal", "-wal"):
+        assert Path(f"{path}.broken{suffix}").read_text() == suffix
 
 
 def test_damage_is_found_later_too(index: SqliteIndex, path: Path) -> None:
