@@ -43,7 +43,7 @@ REPORT_INTERVAL = 0.5
 
 _EVERYTHING = Viewer(is_admin=True)
 
-Opener = Callable[[], Awaitable[tuple[IStoreReader, int] | None]]
+Opener = Callable[..., Awaitable[tuple[IStoreReader, int] | None]]
 
 
 class IFills(Protocol):
@@ -52,8 +52,7 @@ class IFills(Protocol):
     async def fetch(self, image: Image, open_store: Opener) -> bool:
         """Cache an image.
 
-        :returns: ``True`` if it is cached now, or was; ``False`` if there is no room for it, or
-            another process writes it just now.
+        :returns: whether it is cached now.
         :raises GlanceError: it could not be read, or is not what the catalogue says.
         """
 
@@ -82,6 +81,7 @@ class Prefetcher:
     :param cache: writes copies.
     :param pool_size: ``[DEFAULT] cache_prefetcher_pool_size``, images at a time.
     :param report: told how far a pass is, again and again.
+    :param complain: told which image stays in the queue, and why; instead of the log.
     """
 
     _log = Logger()
@@ -96,6 +96,7 @@ class Prefetcher:
         *,
         pool_size: int,
         report: Callable[[Standing], None] | None = None,
+        complain: Callable[[str, str], None] | None = None,
     ) -> None:
         self._keeper = keeper
         self._cache = cache
@@ -104,6 +105,7 @@ class Prefetcher:
         self._reactor = reactor
         self._pool_size = pool_size
         self._report = report
+        self._complain = complain or self._warn
         self._stopping = False
         self._passing: Deferred[Any] | None = None
         self._again = False
@@ -287,9 +289,12 @@ class Prefetcher:
             summary.left[image_id] = reason
             if self._said.get(image_id) != reason:
                 self._said[image_id] = reason
-                self._log.warn(
-                    "Image {id} stays queued for the cache: {reason}", id=image_id, reason=reason
-                )
+                self._complain(image_id, reason)
+
+    def _warn(self, image_id: str, reason: str) -> None:
+        self._log.warn(
+            "Image {id} stays queued for the cache: {reason}", id=image_id, reason=reason
+        )
 
     async def _attempt(self, summary: Prefetched, image_id: str) -> str:
         """Cache an image; return why it has to stay in the queue, if it has to."""
@@ -306,16 +311,18 @@ class Prefetcher:
         if not present:
             if image.status != ACTIVE:
                 return f"its status is {image.status}, not {ACTIVE}"
+            if image.size == 0:
+                # Nothing is as good as a copy of that.
+                summary.present += await keeper.unqueue(image_id)
+                return ""
+            if image.size is None:
+                return "nobody knows its size"
             try:
                 cached = await self._cache.fetch(image, partial(open_data, self._stores, image))
             except Unavailable as error:
                 return error.message
-            if not cached and await keeper.is_being_written(image_id):
-                summary.busy += 1
-                return ""
             if not cached:
-                size = human_size(image.size or 0)
-                return f"there is no room for its {size} ([DEFAULT]image_cache_max_size)"
+                return await self._refused(summary, image)
         summary.present += present
         summary.images += not present
         summary.size += image.size or 0
@@ -323,3 +330,12 @@ class Prefetcher:
         if not present:
             self._log.info("Image {id} is cached", id=image_id)
         return ""
+
+    async def _refused(self, summary: Prefetched, image: Image) -> str:
+        if await self._keeper.is_being_written(image.id):
+            summary.busy += 1
+            return ""
+        return (
+            f"there is no room for its {human_size(image.size or 0)} "
+            "([DEFAULT]image_cache_max_size), or the cache cannot be written to"
+        )

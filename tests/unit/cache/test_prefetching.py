@@ -9,7 +9,7 @@ from glance.cache.prefetched import Prefetched, Standing
 from glance.cache.prefetching import LOCK, LOOK_AGAIN, REPORT_INTERVAL, Prefetcher
 from glance.domain.errors import Unavailable
 from glance.stores.errors import StoreError
-from tests.unit.cache.upkeep_doubles import CacheCase
+from tests.unit.cache.upkeep_doubles import IDS, CacheCase
 
 
 class PrefetchCase(CacheCase):
@@ -123,9 +123,21 @@ class TestWishes(PrefetchCase):
         self.queue(image_id)
         self.fills.outcomes[image_id] = False
         done = self.run_pass()
-        reason = "there is no room for its 10 bytes ([DEFAULT]image_cache_max_size)"
+        reason = (
+            "there is no room for its 10 bytes ([DEFAULT]image_cache_max_size), or the cache "
+            "cannot be written to"
+        )
         self.assertEqual(done.left, {image_id: reason})
         self.assertEqual(self.queued(), [image_id])
+
+    def test_nothing_to_cache(self):
+        empty, unknown = IDS[:2]
+        self.add_image(id=empty, status="active", size=0)
+        self.add_image(id=unknown, status="active")
+        self.queue(empty, unknown)
+        done = self.run_pass()
+        self.assertEqual((done.present, done.left), (1, {unknown: "nobody knows its size"}))
+        self.assertEqual((self.queued(), self.fills.begun), ([unknown], []))
 
     def test_another_process_writes_it(self):
         (image_id,) = self.add_images(1)
@@ -145,7 +157,7 @@ class TestWishes(PrefetchCase):
 
     def test_said_once(self):
         said = []
-        self.patch(Prefetcher, "_log", Log(said))
+        self.prefetcher._complain = lambda *words: said.append(words)
         (image_id,) = self.add_images(1)
         self.queue(image_id)
         self.fills.outcomes[image_id] = False
@@ -154,7 +166,7 @@ class TestWishes(PrefetchCase):
         self.assertEqual(len(said), 1)
         self.fills.outcomes[image_id] = StoreError("away")
         self.run_pass()
-        self.assertEqual([one["reason"] for one in said[1:]], ["away"])
+        self.assertEqual(said[1:], [(image_id, "away")])
         # Wished for anew, it is told of anew.
         self.directory.thd_dequeue(image_id)
         self.run_pass()
@@ -188,17 +200,6 @@ class TestWishes(PrefetchCase):
         self.assertEqual((self.fills.begun, self.queued()), ([], ids))
         self.assertFalse(self.is_locked())
         self.assertEqual(self.run_pass().images, 3)
-
-
-class Log:
-    def __init__(self, said):
-        self._said = said
-
-    def warn(self, text, **values):
-        self._said.append(values)
-
-    def info(self, text, **values):
-        pass
 
 
 class TestSeveralAtATime(PrefetchCase):
