@@ -52,6 +52,7 @@ setup(
             "glance-control = glance.cmd.control:main",
             "glance-scrubber = glance.cmd.scrubber:main",
             "glance-status = glance.cmd.status:main",
+            "glance-cache-manage = glance.cmd.cache_manage:main",
         ],
         # For the tools of oslo.policy, such as oslopolicy-sample-generator.
         "oslo.policy.policies": ["glance = glance.identity.rules:list_rules"],

@@ -36,7 +36,7 @@ CONNECT_TIME = 15.0
 #: How often a login is tried again where the identity service fails.
 LOGIN_RETRIES = 1
 
-_KINDS: Mapping[int, type[Answered]] = {401: NotAuthenticated, 403: NotAllowed, 404: Absent}
+_KINDS: Mapping[int, type[Answered]] = {403: NotAllowed, 404: Absent}
 
 _log = Logger()
 
@@ -98,11 +98,17 @@ class ImageService:
             _log.debug("{method} {url}: {status}", method=method, url=url, status=answer.status)
             return answer
 
-        answer = await ask(await self._tokens.current())
+        token = await self._tokens.current()
+        answer = await ask(token)
         if answer.status == 401 and (other := await self._tokens.renewed()) is not None:
             answer = await ask(other)
         if answer.status // 100 == 2:
             return answer
+        if answer.status == 401:
+            wants = "wants a token" if token is None else "does not take the token"
+            raise NotAuthenticated(
+                f"You are not authenticated: {self.endpoint.place} {wants} (401).", 401
+            )
         raise self._error(answer)
 
     async def request_json(self, method: str, path: str, **details: Any) -> dict[str, Any]:
@@ -134,12 +140,9 @@ class ImageService:
                 return self.unintelligible()
             return Unintelligible(f"{place} sends us on ({status}) to {where}; say so yourself.")
         said = words(answer.body, self._tokens.secrets)
-        if status == 401:
-            text = f"You are not authenticated: {place} takes no such token (401)."
-        else:
-            text = f"{place} answered {status}{_phrase(status)}."
+        text = f"{place} answered {status}{_phrase(status)}"
         kind = _KINDS.get(status, Failed)
-        return kind(f"{text[:-1]}: {said}" if said else text, status, said)
+        return kind(f"{text}: {said}" if said else f"{text}.", status, said)
 
 
 def _phrase(status: int) -> str:
@@ -176,9 +179,7 @@ def make_tokens(reactor: Any, http: HttpCaller, credentials: Credentials | str |
     :raises ConfigError: the token can be none.
     """
     if isinstance(credentials, Credentials):
-        user = credentials.body["auth"]["identity"].get("password", {}).get("user", {})
-        session = ServiceSession(reactor, http, credentials)
-        return KeystoneTokens(session, user.get("password", ""))
+        return KeystoneTokens(ServiceSession(reactor, http, credentials))
     if credentials and not (credentials.isascii() and credentials.isprintable()):
         raise ConfigError("The token has characters in it that no token has.")
     return GivenToken(credentials)

@@ -52,20 +52,16 @@ class GivenToken:
 
 
 class KeystoneTokens:
-    """Logs in to Keystone when a token is needed, and again when it is refused.
+    """Logs in to Keystone when a token is needed, and again when it is refused."""
 
-    :param password: kept out of messages.
-    """
-
-    def __init__(self, session: ServiceSession, password: str) -> None:
+    def __init__(self, session: ServiceSession) -> None:
         self._session = session
         self._last: OwnToken | None = None
-        self._password = password
 
     @property
     def secrets(self) -> Iterable[str]:
-        """The password, and the token that there is."""
-        return (self._password, self._last.token if self._last else "")
+        """The token that there is; the password never reaches a service that we repeat."""
+        return (self._last.token,) if self._last else ()
 
     async def current(self) -> str | None:
         """Return the token of the session."""

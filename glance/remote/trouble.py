@@ -5,7 +5,13 @@ from __future__ import annotations
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet.defer import TimeoutError as NotInTime
-from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost, DNSLookupError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    DNSLookupError,
+)
 from twisted.internet.error import TimeoutError as NotConnectedInTime
 from twisted.web.client import ResponseNeverReceived
 
@@ -37,6 +43,8 @@ def explain(failure: CallFailed, endpoint: Endpoint, seconds: float) -> RemoteEr
         return Unreachable(f"{where} cannot be reached: no connection within {seconds:g} s.")
     if isinstance(cause, NotInTime):
         return Unreachable(f"{where} did not answer within {seconds:g} s.")
+    if isinstance(cause, ConnectionRefusedError):
+        return Unreachable(f"{where} cannot be reached: nothing listens there.")
     if isinstance(cause, ConnectError | DNSLookupError):
         return Unreachable(f"{where} cannot be reached: {describe(cause)}.")
     if cause is None or isinstance(cause, _BROKEN_OFF):

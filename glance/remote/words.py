@@ -15,6 +15,8 @@ import orjson
 
 #: Most characters of it.
 LONGEST = 300
+#: Anything shorter is no secret of a service, but may well be a word.
+_SECRET_LENGTH = 8
 #: Looked at before markup is taken out.
 _READ = 20_000
 
@@ -32,7 +34,7 @@ def words(body: bytes, secrets: Iterable[str] = ()) -> str:
     """
     text = _message(body)
     for secret in secrets:
-        if secret:
+        if len(secret) >= _SECRET_LENGTH:
             text = text.replace(secret, _HIDDEN)
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
