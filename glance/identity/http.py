@@ -67,7 +67,7 @@ class CallFailed(Exception):
         self.cause = cause
 
 
-class _TooLong(Exception):
+class TooLong(Exception):
     """An answer is longer than any should be."""
 
 
@@ -83,12 +83,12 @@ _TROUBLE = (
     SSL.Error,
     TimeoutError,
     VerificationError,
-    _TooLong,
+    TooLong,
 )
 
 
 #: Whose text says it all.
-_SELF_EXPLAINING = (ConnectError, ConnectionDone, ConnectionLost, DNSLookupError, _TooLong)
+_SELF_EXPLAINING = (ConnectError, ConnectionDone, ConnectionLost, DNSLookupError, TooLong)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +240,7 @@ def read_body(response: Any, limit: int = BODY_LIMIT) -> Deferred[bytes]:
 
     Cancelling closes the connection.
 
-    :raises _TooLong: it is longer than the limit; the rest is not read.
+    :raises TooLong: it is longer than the limit; the rest is not read.
     """
     reader = _Body(limit)
     response.deliverBody(reader)
@@ -260,7 +260,7 @@ class _Body(Protocol):
             self._pieces.append(data)
         elif not self.done.called:
             self._close()
-            self.done.errback(_TooLong(f"its answer is longer than {self._limit} bytes"))
+            self.done.errback(TooLong(f"its answer is longer than {self._limit} bytes"))
 
     def connectionLost(self, reason: Failure = DONE) -> None:
         if self.done.called:

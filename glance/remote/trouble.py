@@ -14,12 +14,13 @@ from twisted.internet.error import (
 )
 from twisted.internet.error import TimeoutError as NotConnectedInTime
 from twisted.web.client import ResponseNeverReceived
+from twisted.web.http import PotentialDataLoss
 
-from glance.identity.http import CallFailed, describe
+from glance.identity.http import CallFailed, TooLong, describe
 from glance.remote.endpoint import Endpoint
 from glance.remote.errors import RemoteError, Unintelligible, Unreachable, Untrusted
 
-_BROKEN_OFF = (ConnectionDone, ConnectionLost, ResponseNeverReceived, OSError)
+_BROKEN_OFF = (ConnectionDone, ConnectionLost, PotentialDataLoss, ResponseNeverReceived, OSError)
 
 
 def is_tls(cause: BaseException | None) -> bool:
@@ -47,11 +48,14 @@ def explain(failure: CallFailed, endpoint: Endpoint, seconds: float) -> RemoteEr
         return Unreachable(f"{where} cannot be reached: nothing listens there.")
     if isinstance(cause, ConnectError | DNSLookupError):
         return Unreachable(f"{where} cannot be reached: {describe(cause)}.")
+    if isinstance(cause, TooLong):
+        return Unintelligible(f"{where} answered, but {describe(cause)}.")
+    hint = "" if endpoint.scheme == "https" else " Does it want https://?"
     if cause is None or isinstance(cause, _BROKEN_OFF):
         text = describe(cause) if cause is not None else str(failure)
-        hint = "" if endpoint.scheme == "https" else " Does it want https://?"
         return Unreachable(f"{where} broke off the connection: {text}.{hint}")
-    return Unintelligible(f"What answers at {where} does not speak HTTP: {describe(cause)}.")
+    # What came instead is not told: nobody knows what it is.
+    return Unintelligible(f"What answers at {where} does not speak HTTP.{hint}")
 
 
 def _speaks_no_tls(text: str) -> bool:
