@@ -15,16 +15,19 @@ _log = Logger()
 
 
 async def open_data(
-    stores: Stores, image: Image, preferred: Sequence[str] = ()
+    stores: Stores, image: Image, preferred: Sequence[str] = (), *, attempt: int = 0
 ) -> tuple[IStoreReader, int] | None:
     """Open the first copy that can be read and is whole; ``None`` when there is no data.
 
     :param preferred: ids of stores to be tried first, in this order.
+    :param attempt: how many copies that could be opened have failed since: as many are put last.
     :returns: the copy, which the caller closes, and its length.
     :raises StoreError: there is data, and none of it can be read.
     """
     error: StoreError | None = None
-    for location in stores.by_preference(image.locations, preferred):
+    places = stores.by_preference(image.locations, preferred)
+    first = attempt % len(places) if places else 0
+    for location in places[first:] + places[:first]:
         try:
             store = stores.for_url(location.url, location.store_id)
             reader: IStoreReader = await store.open_reader(location.url)
