@@ -205,6 +205,10 @@ PROGRAMS |= {
     )
 }
 
+#: What reads no configuration, and asks an image service over HTTP instead. Their modules have
+#: parsers of their own (``make_parser``), and a ``SUMMARY``.
+CLIENTS = ("glance-cache-manage",)
+
 
 def search_directories() -> list[Path]:
     """Return the directories in which default configuration files are looked for."""
