@@ -1,10 +1,13 @@
 """What keeps a service with a cache from starting."""
 
+import os
+
 import pytest
 
+from glance.config import load
 from glance.domain.errors import ConfigError
 from glance.identity.flavors import has_old_cache_routes, wants_cache
-from glance.services.cache_check import check_cache_options, thd_prepare_cache
+from glance.services.cache_check import check_cache_options, thd_check_cache, thd_prepare_cache
 from tests.unit.identity.support import configured
 
 
@@ -87,3 +90,24 @@ def test_directory_that_cannot_be_used(tmp_path):
     (tmp_path / "cache").write_text("")
     with pytest.raises(ConfigError, match=r"\[DEFAULT\]image_cache_dir"):
         thd_prepare_cache(beside(tmp_path / "images", tmp_path / "cache"))
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["glance-cache", "glance-cache-cleaner", "glance-cache-pruner", "glance-cache-prefetcher"],
+)
+def test_no_program_takes_a_store_for_the_cache(tmp_path, monkeypatch, program):
+    for name in [name for name in os.environ if name.startswith("OS_")]:
+        monkeypatch.delenv(name)
+    images = tmp_path / "images"
+    images.mkdir()
+    path = tmp_path / "x.conf"
+    path.write_text(
+        f"[DEFAULT]\nimage_cache_dir = {images}\nenabled_backends = fast:file\n"
+        f"[glance_store]\ndefault_backend = fast\n"
+        f"[fast]\nfilesystem_store_datadir = {images}\n"
+        f"[database]\nconnection = sqlite:///{tmp_path}/x.sqlite\n"
+    )
+    with pytest.raises(ConfigError, match="store fast"):
+        thd_check_cache(load(program, ["--config-file", str(path)]))
+    assert list(images.iterdir()) == []
