@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.functional.cloud import CALLERS, DATA, UNKNOWN, Cloud
+from tests.functional.configured import ConfiguredServer
 from tests.functional.conftest import Refused
 from tests.functional.server import Answer, Server, eventually
 
@@ -469,6 +470,23 @@ class TestGate:
             assert cloud.call("member", "DELETE", "/v2/cache").status == 403
             assert self.copy(cloud, image_id).exists()
             assert self.download(cloud, "member", image_id).status == 403
+
+
+def test_turned_on_by_a_reload() -> None:
+    server = ConfiguredServer({"workers": 0})
+    cache = server.state / "cache"
+    with server:
+        image_id = server.image(BYTES)
+        assert server.request("GET", "/v2/cache").status == 404
+        server.write(image_cache_dir=server.images)
+        server.reload()
+        assert "image_cache_dir" in server.log_text()
+        assert server.request("GET", "/v2/cache").status == 404
+        server.write(image_cache_dir=cache)
+        server.reload()
+        assert server.request("PUT", f"/v2/cache/{image_id}").status == 202
+        eventually(lambda: (cache / image_id).exists(), "the image is cached")
+        assert server.trouble() == []
 
 
 class TestStart:
