@@ -6,11 +6,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from glance.config.options.store import file_options
 from glance.domain.errors import ConfigError
 from glance.stores import datadirs
 from glance.stores.errors import BadStoreConfiguration
-from glance.stores.options import DEFAULTS_GROUP, Section, register
+from glance.stores.options import DEFAULTS_GROUP, Section
 
 
 def file_directories(conf: Any) -> dict[str, list[str]]:
@@ -40,8 +39,6 @@ def _file_stores(conf: Any) -> Iterator[tuple[str, Section]]:
         return
     for store_id, driver in conf.enabled_backends.items():
         if driver == "file":
-            for group in (DEFAULTS_GROUP, store_id):
-                register(conf, group, file_options())
             yield store_id, Section(conf, store_id, DEFAULTS_GROUP)
 
 
