@@ -47,22 +47,28 @@ class Node:
     opened: int = 0
 
 
+class LockFile:
+    """The file of a lock, which may have lost its name, too."""
+
+
 @dataclass(eq=False)
 class Fill:
-    """A copy that somebody writes, or has written and still has open."""
+    """A copy that somebody writes."""
 
     claim: Claim
     node: Node
+    lock_file: LockFile
 
 
 @dataclass(eq=False)
 class Reader:
-    """An open file, and the lock's file of whoever writes it."""
+    """An open file; the lock's file of whoever writes it, or wrote it when it was opened."""
 
     image_id: str
     fd: int
     node: Node
     lock: int | None = None
+    lock_file: LockFile | None = None
 
 
 class RoomModel(RuleBasedStateMachine):
@@ -85,7 +91,7 @@ class RoomModel(RuleBasedStateMachine):
         #: Those under way, by image.
         self.fills: dict[str, Fill] = {}
         #: Files of locks whose holders died.
-        self.dead_locks: set[str] = set()
+        self.dead_locks: dict[str, LockFile] = {}
         self.readers: list[Reader] = []
         #: More than the limit only after files came by other ways.
         self.allowed = LIMIT
@@ -153,10 +159,6 @@ class RoomModel(RuleBasedStateMachine):
         assert removed.files == len(gone)
         assert removed.size == sum(size for _, _, size in gone)
 
-    def looked(self, apart_from: str | None = None) -> None:
-        """Somebody has looked at all locks, and removed those of the dead."""
-        self.dead_locks &= {apart_from}
-
     # Writing.
 
     @rule(image_id=images, order=orders)
@@ -168,7 +170,9 @@ class RoomModel(RuleBasedStateMachine):
             assert outcome is (Refusal.PRESENT if present else Refusal.BUSY)
             self.remove([], removed)
             return
-        self.looked()
+        # All locks have been looked at, and what the dead left is gone; but this one is ours now.
+        lock_file = self.dead_locks.get(image_id, LockFile())
+        self.dead_locks.clear()
         left = self.partials.get(image_id)
         if left is not None and left.size > size:
             # Whatever that is, it is not the image's beginning.
@@ -187,7 +191,7 @@ class RoomModel(RuleBasedStateMachine):
             os.utime(outcome.fd, (left.stamp, left.stamp))
         assert outcome.offset == left.size
         left.opened += 1
-        self.fills[image_id] = Fill(outcome, left)
+        self.fills[image_id] = Fill(outcome, left, lock_file)
 
     @precondition(lambda self: self.fills)
     @rule(pick=picks, share=st.sampled_from([0.1, 0.5, 1]))
@@ -214,7 +218,7 @@ class RoomModel(RuleBasedStateMachine):
         del self.fills[image_id]
         assert not os.path.exists(self.directory.fill_lock(image_id))
         for reader in self.readers:
-            if reader.node is fill.node and reader.lock is not None:
+            if reader.lock_file is fill.lock_file and reader.lock is not None:
                 assert thd_read_state(reader.lock) == (fill.claim.size, verdict)
         self.readers.append(Reader(image_id, fill.claim.fd, fill.node))
 
@@ -267,7 +271,7 @@ class RoomModel(RuleBasedStateMachine):
         os.close(fill.claim.fd)
         os.close(fill.claim._lock)
         fill.node.opened -= 1
-        self.dead_locks.add(fill.claim.image_id)
+        self.dead_locks[fill.claim.image_id] = fill.lock_file
         del self.fills[fill.claim.image_id]
 
     # Reading.
@@ -292,13 +296,14 @@ class RoomModel(RuleBasedStateMachine):
     def follow(self, image_id: str) -> None:
         found = self.room.thd_follow(image_id)
         node = self.partials.get(image_id)
-        is_written = image_id in self.fills or image_id in self.dead_locks
-        assert (found is not None) == (node is not None and is_written)
+        fill = self.fills.get(image_id)
+        lock_file = self.dead_locks.get(image_id) if fill is None else fill.lock_file
+        assert (found is not None) == (node is not None and lock_file is not None)
         if found is not None and node is not None:
             fd, lock = found
             assert thd_read_state(lock) == (self.sizes[image_id], OPEN)
             node.opened += 1
-            self.readers.append(Reader(image_id, fd, node, lock))
+            self.readers.append(Reader(image_id, fd, node, lock, lock_file))
 
     @precondition(lambda self: self.readers)
     @rule(pick=picks)
@@ -317,7 +322,7 @@ class RoomModel(RuleBasedStateMachine):
     def prune(self, order: list[str]) -> None:
         chosen, _ = self.to_remove(self.used() - LIMIT, order)
         self.remove(chosen, self.room.thd_prune(order))
-        self.looked()
+        self.dead_locks.clear()
 
     @rule(stall_time=st.sampled_from([AT_ONCE, NEVER]))
     def clean(self, stall_time: float) -> None:
@@ -326,7 +331,7 @@ class RoomModel(RuleBasedStateMachine):
             stale = ((n, node) for n, node in self.partials.items() if n not in self.fills)
             chosen += [(self.partials, name) for name, node in stale if not node.opened]
         self.remove(chosen, self.room.thd_clean(stall_time))
-        self.looked()
+        self.dead_locks.clear()
 
     @rule(names=st.sets(images), unfinished=st.booleans())
     def drop(self, names: set[str], unfinished: bool) -> None:
@@ -379,7 +384,7 @@ class RoomModel(RuleBasedStateMachine):
             found = {file.image_id: file.size for file in listed}
             assert found == {name: node.size for name, node in names.items()}
         assert set(self.directory.thd_queued()) == self.wishes
-        assert self.directory.thd_fill_locks().keys() == self.fills.keys() | self.dead_locks
+        assert self.directory.thd_fill_locks().keys() == self.fills.keys() | self.dead_locks.keys()
 
     @invariant()
     def what_is_open_can_be_read(self) -> None:
@@ -397,8 +402,8 @@ class RoomModel(RuleBasedStateMachine):
 
 TestRoomModel = RoomModel.TestCase
 TestRoomModel.settings = settings(
-    max_examples=100,
-    stateful_step_count=60,
+    max_examples=60,
+    stateful_step_count=50,
     deadline=None,
     # To explain a failure takes minutes here; to find and shorten it does not.
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
