@@ -29,13 +29,19 @@ class ICacheIndex(Interface):
         """Make what is missing: files, tables' rows.
 
         :raises ConfigError: it cannot work here, such as a file system without attributes.
+        :raises Unavailable: it cannot be used just now. It may be used all the same, and works as
+            soon as it can.
         """
 
     def stop() -> Deferred[None]:
         """Let go of threads and connections."""
 
     def entries() -> Deferred[list[CachedImage]]:
-        """Return all of this node's entries, in any order."""
+        """Return all of this node's entries, in any order.
+
+        Drivers that keep them with the files know those that are there, and only those: with no
+        hits where nothing else was noted.
+        """
 
     def add(entries: Sequence[CachedImage]) -> Deferred[None]:
         """Record copies; an entry of the same image is replaced."""

@@ -27,12 +27,16 @@ class Threads:
     :param reactor: results come back to it.
     :param most: how many threads there may be; they are made when all others are busy.
     :param thd_closing: called in each thread when it ends.
+    :param name: what they are called.
     """
 
-    def __init__(self, reactor: Any, most: int, thd_closing: Callable[[], None]) -> None:
+    def __init__(
+        self, reactor: Any, most: int, thd_closing: Callable[[], None], name: str = "database"
+    ) -> None:
         self._reactor = reactor
         self._most = most
         self._thd_closing = thd_closing
+        self._name = name
         self._jobs: Jobs = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._under_way = 0
@@ -56,7 +60,7 @@ class Threads:
             thread = threading.Thread(
                 target=self._thd_work,
                 args=(self._jobs,),
-                name=f"database-{len(self._threads)}",
+                name=f"{self._name}-{len(self._threads)}",
                 daemon=True,
             )
             self._threads.append(thread)

@@ -15,10 +15,12 @@ from glance.db import images
 from glance.db.columns import utcnow
 from glance.db.own_tables import image_tombstones, quota_owners, transfer_leases
 from glance.db.tables import (
+    cached_images,
     image_locations,
     image_members,
     image_properties,
     image_tags,
+    node_reference,
 )
 from glance.db.txdbapi import Database
 from glance.domain.image import Image
@@ -27,7 +29,7 @@ from glance.domain.viewer import Viewer
 ADMIN = Viewer(is_admin=True)
 TABLES = (
     transfer_leases, quota_owners, image_tombstones, image_members, image_properties, image_tags,
-    image_locations, images.images,
+    image_locations, images.images, cached_images, node_reference,
 )  # fmt: skip
 
 #: Longer than any answer takes; only a deadlock waits for it.
@@ -66,6 +68,10 @@ class Catalogue:
     def close(self) -> None:
         self._database._thd_close()
         self._database.stop()
+
+    @property
+    def database(self) -> Database:
+        return self._database
 
     def run(self, interaction: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return result(self._database.runInteraction(interaction, *args, **kwargs))
