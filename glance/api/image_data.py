@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from twisted.logger import Logger
-
 from glance.api.routing import NO_CONTENT, Reply, media_type, query_pairs, route
 from glance.api.sending import send
 from glance.api.streaming import StreamingRequest
+from glance.cache.filling import OpenStore
+from glance.cache.front import ImageCache
+from glance.cache.interfaces import ICachedReader
 from glance.db import images
 from glance.db.txdbapi import Database
 from glance.domain.errors import Forbidden, Invalid, UnsupportedContent
@@ -18,15 +19,14 @@ from glance.domain.ranges import ByteRange, parse_range
 from glance.domain.text import shorten
 from glance.identity.context import RequestContext
 from glance.identity.policy import IPolicy
-from glance.stores.errors import DataNotFound, StoreError, UnknownStore
+from glance.stores.errors import DataNotFound, StoreError
 from glance.stores.interfaces import IStoreReader
 from glance.stores.registry import Stores
 from glance.transfers.detached import detached
+from glance.transfers.opening import open_data
 from glance.transfers.upload import Order, Uploader
 
 OCTET_STREAM = "application/octet-stream"
-
-_log = Logger()
 
 #: States in which an image's data is what it is said to be.
 READABLE = frozenset({ACTIVE, DEACTIVATED})
@@ -36,6 +36,7 @@ class ImageDataResource:
     """The route ``/images/{image_id}/file``.
 
     :param stall_time: seconds without progress after which a download is cut off.
+    :param cache: this node's image cache, if it has one.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ImageDataResource:
         uploader: Uploader,
         reactor: Any,
         stall_time: float,
+        cache: ImageCache | None = None,
     ) -> None:
         self._database = database
         self._policy = policy
@@ -53,6 +55,7 @@ class ImageDataResource:
         self._uploader = uploader
         self._reactor = reactor
         self._stall_time = stall_time
+        self._cache = cache
 
     @route(
         "PUT",
@@ -97,19 +100,51 @@ class ImageDataResource:
         image = await self._get(context, image_id)
         if preferred:
             self._policy.check(context, "download_from_store", image)
-        found = await self._open(image, preferred) if image.status in READABLE else None
-        if found is None:
+        if image.status not in READABLE:
             return NO_CONTENT
-        reader, size = found
+        open_store = partial(open_data, self._stores, image, preferred)
+        cached = await self._open_cached(request, image, open_store)
+        if cached is not None:
+            source = _Source(cached, cached.size, open_store)
+        else:
+            found = await open_store()
+            if found is None:
+                return NO_CONTENT
+            source = _Source(*found, open_store)
         try:
-            wanted = _set_head(request, image, size)
+            wanted = _set_head(request, image, source.size)
             if wanted is None:
                 return Reply(304, content_type=None)
             first, length = wanted
-            await send(request, reader, first, length, self._reactor, self._stall_time)
+            await send(
+                request,
+                source.reader,
+                first,
+                length,
+                self._reactor,
+                self._stall_time,
+                source.elsewhere,
+            )
+            if cached is not None and length == source.size:
+                cached.delivered()
         finally:
-            reader.close()
+            source.close()
         return None
+
+    async def _open_cached(
+        self, request: StreamingRequest, image: Image, open_store: OpenStore
+    ) -> ICachedReader | None:
+        """Open the image in the cache, if it is to come from there.
+
+        Only who wants all of it has it cached. Data that must not be had by everybody who may see
+        the image is not, and what the catalogue knows no place of is not there for anybody.
+        """
+        if self._cache is None or image.status != ACTIVE or not image.locations:
+            return None
+        asked = request.getHeader("Range") or request.getHeader("Content-Range")
+        if asked is None and not _has_already(request, image):
+            return await self._cache.open(image, open_store)
+        return await self._cache.open_copy(image)
 
     @route(
         "HEAD",
@@ -154,38 +189,35 @@ class ImageDataResource:
                 raise Invalid(f"prefer names the store {shorten(name)}, which there is not.")
         return names
 
-    async def _open(self, image: Image, preferred: list[str]) -> tuple[IStoreReader, int] | None:
-        """Open the first copy that can be read and is whole; ``None`` when there is no data.
 
-        :returns: the copy and its length.
+class _Source:
+    """What a download is read from: one reader, and another one should that fail.
+
+    :param open_store: opens the data in a store.
+    """
+
+    def __init__(self, reader: IStoreReader, size: int, open_store: OpenStore) -> None:
+        self.reader = reader
+        self.size = size
+        self._open_store = open_store
+
+    async def elsewhere(self) -> IStoreReader:
+        """Open the data in a store, in place of what there was.
+
+        :raises StoreError: it is not there any more, or is another.
         """
-        error: StoreError | None = None
-        for location in self._stores.by_preference(image.locations, preferred):
-            try:
-                store = self._stores.for_url(location.url, location.store_id)
-                reader: IStoreReader = await store.open_reader(location.url)
-                size = _agreed(image.size, reader.size)
-                if size is not None:
-                    return reader, size
-                reader.close()
-                error = StoreError("The stored data has another length than the image.")
-            except (StoreError, UnknownStore) as failed:
-                error = failed
-            _log.warn(
-                "Image {id}: its data in store {store} cannot be read: {error}",
-                id=image.id,
-                store=location.store_id,
-                error=error,
-            )
-        if error is None or isinstance(error, DataNotFound):
-            return None
-        raise error
+        self.reader.close()
+        found = await self._open_store()
+        if found is None:
+            raise DataNotFound("The image's data is gone.")
+        self.reader, size = found
+        if size != self.size:
+            raise StoreError("The stored data has another length than the image.")
+        return self.reader
 
-
-def _agreed(size: int | None, other: int | None) -> int | None:
-    """Return the length of data that the record and the store agree on, if either knows it."""
-    known = {size, other} - {None}
-    return known.pop() if len(known) == 1 else None
+    def close(self) -> None:
+        """Let go."""
+        self.reader.close()
 
 
 def _check_octet_stream(request: StreamingRequest) -> None:
@@ -210,12 +242,12 @@ def _set_head(request: StreamingRequest, image: Image, size: int) -> tuple[int, 
     :returns: first byte and length to send, or ``None`` when the client has the data already.
     """
     headers = request.responseHeaders
-    etag = f'"{image.os_hash_value or image.checksum}"' if image.checksum else None
+    etag = _etag(image)
     headers.setRawHeaders("Accept-Ranges", ["bytes"])
     if etag:
         headers.setRawHeaders("ETag", [etag])
-        if _matches(request.getHeader("If-None-Match"), etag):
-            return None
+    if _has_already(request, image):
+        return None
     wanted = _wanted_range(request, etag, size)
     headers.setRawHeaders("Content-Type", [OCTET_STREAM])
     if image.checksum:
@@ -228,6 +260,16 @@ def _set_head(request: StreamingRequest, image: Image, size: int) -> tuple[int, 
     headers.setRawHeaders("Content-Range", [wanted.content_range])
     headers.setRawHeaders("Content-Length", [str(wanted.length)])
     return wanted.first, wanted.length
+
+
+def _etag(image: Image) -> str | None:
+    return f'"{image.os_hash_value or image.checksum}"' if image.checksum else None
+
+
+def _has_already(request: StreamingRequest, image: Image) -> bool:
+    """Tell whether the client says that it has the data."""
+    etag = _etag(image)
+    return etag is not None and _matches(request.getHeader("If-None-Match"), etag)
 
 
 def _wanted_range(request: StreamingRequest, etag: str | None, size: int) -> ByteRange | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from glance.api.routing import (
 )
 from glance.api.settings import ApiSettings
 from glance.api.streaming import StreamingRequest
+from glance.cache.front import ImageCache
 from glance.db import images, quotas
 from glance.db.image_listing import thd_list
 from glance.db.txdbapi import Database
@@ -60,7 +61,10 @@ class UnsupportedPatch(UnsupportedContent):
 
 
 class ImagesResource:
-    """The routes ``/images`` and ``/images/{image_id}``, with tags."""
+    """The routes ``/images`` and ``/images/{image_id}``, with tags.
+
+    :param cache: this node's image cache, if it has one.
+    """
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class ImagesResource:
         keeper: LocationKeeper,
         settings: ApiSettings,
         limits: IOwnerLimits,
+        cache: ImageCache | None = None,
     ) -> None:
         self._database = database
         self._policy = policy
@@ -79,6 +84,7 @@ class ImagesResource:
         self._keeper = keeper
         self._settings = settings
         self._limits = limits
+        self._cache = cache
 
     def _guard(self, context: RequestContext) -> Guard | None:
         """Return what the caller may do to custom properties, where any are protected."""
@@ -304,10 +310,17 @@ class ImagesResource:
         """Delete an image and its data."""
         check = partial(self._policy.check, context, "delete_image")
         try:
-            await detached(self._remover.remove(image_id, context.viewer, check))
+            await detached(self._remove(image_id, context, check))
         except InvalidStatus as error:
             raise Invalid(error.message) from None
         return NO_CONTENT
+
+    async def _remove(
+        self, image_id: str, context: RequestContext, check: Callable[[Image], None]
+    ) -> None:
+        await self._remover.remove(image_id, context.viewer, check)
+        if self._cache is not None:
+            await self._cache.image_is_gone(image_id)
 
     @route(
         "PUT",

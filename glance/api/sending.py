@@ -3,12 +3,14 @@
 On a plain socket a file goes out by ``sendfile``: the bytes never pass through this process. Before
 each stretch is sent a thread brings it into the page cache, so that a slow disk stalls one transfer
 and not the reactor. Over TLS, and from stores that are no files of this machine, the data is read a
-piece ahead of what the client takes.
+piece ahead of what the client takes. A file may still be growing: what there is of it is sent, and
+the reader says when there is more.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
@@ -18,6 +20,7 @@ from twisted.internet.main import CONNECTION_LOST
 from zope.interface import implementer
 
 from glance.domain.errors import Unavailable
+from glance.stores.errors import ReadElsewhere
 from glance.stores.interfaces import IFileReader, IStoreReader
 
 #: Bytes brought into the page cache at a time: few at first, so that sending can begin, then more.
@@ -32,25 +35,44 @@ READ_SIZE = 256 * 1024
 
 
 async def send(
-    request: Any, reader: IStoreReader, offset: int, length: int, reactor: Any, stall_time: float
+    request: Any,
+    reader: IStoreReader,
+    offset: int,
+    length: int,
+    reactor: Any,
+    stall_time: float,
+    elsewhere: Callable[[], Awaitable[IStoreReader]] | None = None,
 ) -> None:
     """Send a range of stored data as the body of an answer whose head is set.
 
     :param request: the request; its status and headers, ``Content-Length`` among them, are set.
     :param stall_time: seconds without progress after which the client is given up; 0 for never.
+    :param elsewhere: opens another copy of the data, for when this reader cannot go on. Whoever
+        gave it closes what it opens.
     :raises Unavailable: the data ended early; the connection is then cut, never completed.
     """
     request.write(b"")
-    transport = request.transport
-    if _kernel_can(transport, reader):
-        sender: _KernelSender | _CopyingSender = _KernelSender(request, reader, offset, length)
-    else:
-        sender = _CopyingSender(request, reader, offset, length)
-    watch = _StallWatch(reactor, stall_time, sender, transport)
-    try:
-        await sender.start()
-    finally:
-        watch.stop()
+    end = offset + length
+    while True:
+        sender = _make_sender(request, reader, offset, end - offset)
+        watch = _StallWatch(reactor, stall_time, sender, request.transport)
+        try:
+            await sender.start()
+            return
+        except ReadElsewhere:
+            if elsewhere is None:
+                raise
+            offset += sender.sent
+        finally:
+            watch.stop()
+        reader = await elsewhere()
+
+
+def _make_sender(
+    request: Any, reader: IStoreReader, offset: int, length: int
+) -> _KernelSender | _CopyingSender:
+    kind = _KernelSender if _kernel_can(request.transport, reader) else _CopyingSender
+    return kind(request, reader, offset, length)
 
 
 def _kernel_can(transport: Any, reader: IStoreReader) -> bool:
@@ -108,7 +130,7 @@ class _KernelSender:
         self._end = offset + length
         self._cached = offset
         self._stretch = FIRST_STRETCH
-        self._fetching: Deferred[None] | None = None
+        self._fetching: Deferred[int] | None = None
         self._done: Deferred[None] = Deferred(lambda _: self._finish(CancelledError()))
 
     def start(self) -> Deferred[None]:
@@ -130,13 +152,13 @@ class _KernelSender:
         length = min(self._stretch, self._end - start)
         self._stretch = min(2 * self._stretch, LAST_STRETCH)
         self._fetching = self._reader.prefetch(start, length)
-        self._fetching.addCallbacks(
-            self._fetched, self._fetch_failed, callbackArgs=(start + length,)
-        )
+        self._fetching.addCallbacks(self._fetched, self._fetch_failed)
 
-    def _fetched(self, _: None, end: int) -> None:
+    def _fetched(self, count: int) -> None:
         self._fetching = None
-        self._cached = end
+        self._cached += count
+        if not count:
+            self._finish(_short())
         if not self._done.called:
             self._transport.startWriting()
             self._fetch_ahead()

@@ -33,7 +33,7 @@ class Claim:
 
     One of the methods that end it must be called: :meth:`thd_commit`, :meth:`thd_reject`,
     :meth:`thd_give_up` or :meth:`thd_release`. They close ``lock``, and leave ``fd`` to the caller,
-    whose readers may still need it. If one fails, another is tried.
+    whose readers may still need it. If one fails, another is tried, :meth:`abandon` at last.
 
     :param fd: the unfinished copy, open for reading and writing, locked as being in use.
     :param lock: the lock's descriptor.
@@ -49,6 +49,11 @@ class Claim:
         self.offset = offset
         self._directory = directory
         self._lock = lock
+
+    @property
+    def ended(self) -> bool:
+        """Whether the right to write is given back."""
+        return self._lock < 0
 
     def thd_judge(self, verdict: str) -> None:
         """Tell the readers in other processes how it ends, before it has."""
@@ -98,15 +103,25 @@ class Claim:
 
     def thd_release(self) -> None:
         """Leave the copy as it is, for another to go on with."""
+        source = self._directory.partial(self.image_id)
         with self._directory.thd_alone():
-            if not os.fstat(self.fd).st_size:
-                thd_unlinked(self._directory.partial(self.image_id))
+            if not os.fstat(self.fd).st_size and _is_same(source, self.fd):
+                os.unlink(source)
             self._thd_unlock()
 
+    def abandon(self) -> None:
+        """Give the right to write back as a process does that dies, where nothing else is possible.
+
+        It waits for nobody and may be called anywhere, after any other.
+        """
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
+
     def _thd_unlock(self) -> None:
+        # In this order: who has the file open sees that it is gone, and that it is unlocked next.
         thd_unlinked(self._directory.fill_lock(self.image_id))
-        os.close(self._lock)
-        self._lock = -1
+        self.abandon()
 
 
 def _is_same(path: str, fd: int) -> bool:

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from glance.domain.caching import CachedImage
+from glance.stores.interfaces import IFileReader
 
 
 class ICacheIndex(Interface):
@@ -62,3 +63,10 @@ class ISharedIndex(ICacheIndex):
 
     def nodes_with(image_id: str) -> Deferred[list[str]]:
         """Return the URLs of all nodes that have a copy, sorted."""
+
+
+class ICachedReader(IFileReader):
+    """A copy that is open for reading, complete or still growing."""
+
+    def delivered() -> None:
+        """Note that the copy was sent to somebody, to its end."""

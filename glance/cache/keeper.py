@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from twisted.logger import Logger
@@ -21,7 +22,8 @@ from glance.cache.interfaces import ICacheIndex, ISharedIndex
 from glance.cache.layout import CacheDirectory, CacheFile, can_be_named
 from glance.cache.room import Refusal, Removed, Room
 from glance.domain.caching import CachedImage, by_age
-from glance.domain.errors import Conflict, Unavailable
+from glance.domain.errors import ConfigError, Conflict, Unavailable
+from glance.stores.errors import StoreTimeout
 from glance.stores.threads import Threads
 
 _log = Logger()
@@ -49,8 +51,16 @@ class CacheKeeper:
         :raises ConfigError: directory or index cannot be used.
         """
         self._threads.start()
-        await self._threads.run(self._directory.thd_prepare)
-        await self._index.start()
+        try:
+            await self._threads.run(self._directory.thd_prepare)
+        except StoreTimeout:
+            raise ConfigError(
+                f"[DEFAULT]image_cache_dir = {self._directory.root} does not answer."
+            ) from None
+        try:
+            await self._index.start()
+        except Unavailable as error:
+            _log.warn("The index of the image cache: {error}", error=error.message)
         await self.reconcile()
 
     async def stop(self) -> None:
@@ -112,11 +122,16 @@ class CacheKeeper:
 
     # Copies.
 
-    async def claim(self, image_id: str, size: int) -> Claim | Refusal:
-        """Make room for the copy of an image, and get the right to write it."""
+    async def claim(self, image_id: str, size: int, *, resume: bool = True) -> Claim | Refusal:
+        """Make room for the copy of an image, and get the right to write it.
+
+        Not to be cancelled: what it gets would be lost.
+
+        :param resume: whether what another process left unfinished is gone on with.
+        """
         order = await self._order()
         outcome, removed = await self._threads.run(
-            self._room.thd_claim, image_id, size, order, late=_thd_let_go
+            partial(self._room.thd_claim, image_id, size, order, resume=resume), late=_thd_let_go
         )
         await self._removed(removed)
         return outcome
@@ -164,7 +179,7 @@ class CacheKeeper:
 
     async def reconcile(self) -> None:
         """Have the index know what the directory has: no more and no less."""
-        with suppress(Unavailable):
+        with suppress(Unavailable, StoreTimeout):
             known = {entry.image_id for entry in await self._index.entries()}
             # In this order: what is recorded between the two is in the directory already.
             files = await self._run(self._directory.thd_copies)
@@ -190,7 +205,12 @@ class CacheKeeper:
 
     async def _run(self, function: Any, *args: Any) -> Any:
         # It is done even if whoever asked has gone: half of it would help nobody.
-        return await self._threads.run(function, *args, must_run=True)
+        try:
+            return await self._threads.run(function, *args, must_run=True)
+        except OSError as error:
+            raise Unavailable(
+                f"The image cache's directory cannot be used: {error.strerror}."
+            ) from error
 
 
 def _entry_of(file: CacheFile) -> CachedImage:
@@ -200,5 +220,8 @@ def _entry_of(file: CacheFile) -> CachedImage:
 def _thd_let_go(outcome: tuple[Claim | Refusal, Removed]) -> None:
     claim, _ = outcome
     if isinstance(claim, Claim):
-        claim.thd_release()
-        os.close(claim.fd)
+        try:
+            claim.thd_release()
+        finally:
+            claim.abandon()
+            os.close(claim.fd)

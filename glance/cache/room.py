@@ -86,6 +86,10 @@ class Room:
         self._directory = directory
         self._max_size = max_size
 
+    def could_hold(self, size: int) -> bool:
+        """Tell whether there could be room for a copy, were there no others."""
+        return size <= self._max_size
+
     def thd_open(self, image_id: str, size: int) -> int | None:
         """Open a complete copy, in use from now on until the descriptor is closed.
 
@@ -114,14 +118,14 @@ class Room:
         return None
 
     def thd_claim(
-        self, image_id: str, size: int, order: Sequence[str]
+        self, image_id: str, size: int, order: Sequence[str], *, resume: bool = True
     ) -> tuple[Claim | Refusal, Removed]:
         """Make room for the copy of an image, and get the right to write it.
 
-        What another one left unfinished is gone on with.
-
         :param size: bytes that the image has.
         :param order: ids of cached images, those first that are to go first.
+        :param resume: whether what another one left unfinished is gone on with; only who can tell
+            in the end that it was right may do that.
         """
         removed = Removed()
         with self._directory.thd_alone(), ExitStack() as undo:
@@ -133,7 +137,7 @@ class Room:
                 return Refusal.BUSY, removed
             undo.callback(thd_unlinked, self._directory.fill_lock(image_id))
             use = self._thd_use(apart_from=image_id)
-            offset = self._thd_left_behind(image_id, size)
+            offset = self._thd_left_behind(image_id, size if resume else -1)
             # Bytes too many by the limit, or too few that the file system has; whichever is more.
             lacking = max(
                 use.total + size - self._max_size,
@@ -165,6 +169,18 @@ class Room:
                 return None
             undo.pop_all()
         return fd, lock
+
+    def thd_is_written(self, lock: int) -> bool:
+        """Tell whether who writes a copy is alive.
+
+        :param lock: a descriptor of its lock's file, as :meth:`thd_follow` returns it.
+        """
+        # Alone, since nobody else may find it locked meanwhile.
+        with self._directory.thd_alone():
+            if not try_lock(lock, fcntl.LOCK_SH):
+                return True
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            return False
 
     def thd_prune(self, order: Sequence[str]) -> Removed:
         """Remove what is beyond the limit, as far as it is not in use."""
@@ -238,13 +254,20 @@ class Room:
             invalid=invalid,
         )
 
-    def _thd_left_behind(self, image_id: str, size: int) -> int:
+    def _thd_left_behind(self, image_id: str, most: int) -> int:
+        """Return how much there is of a copy to go on with; remove one that cannot be used.
+
+        :param most: bytes that it may have.
+        """
         path = self._directory.partial(image_id)
         try:
             state = os.lstat(path)
         except FileNotFoundError:
             return 0
-        if stat.S_ISREG(state.st_mode) and state.st_size <= size:
+        # What had not reached the disk when the machine went down is zeros now, and readers would
+        # get it before anybody can tell.
+        whole = state.st_mtime > _booted_at()
+        if stat.S_ISREG(state.st_mode) and state.st_size <= most and whole:
             return state.st_size
         os.unlink(path)
         return 0
@@ -300,6 +323,11 @@ class Room:
             return thd_unlinked(file.path)
         finally:
             os.close(fd)
+
+
+def _booted_at() -> float:
+    """Return when the machine was started, seconds since the epoch."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _thd_lock_unused(path: str) -> int | None:

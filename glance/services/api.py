@@ -46,6 +46,7 @@ from glance.identity.factory import make_authenticator
 from glance.identity.limits import make_limits
 from glance.identity.policy import Policy
 from glance.identity.reloading import PolicyReloader
+from glance.services.cached import make_cache
 from glance.services.prepared import Prepared
 from glance.stores.registry import Stores, is_read_only, start_in_time
 from glance.transfers.hashing import Hashes
@@ -113,6 +114,7 @@ class ApiService(MultiService):
         self._database = make_database(conf, reactor)
         self._stores = stores or Stores(conf, reactor)
         self._hashing = ThreadPool(minthreads=0, maxthreads=HASH_THREADS, name="hashing")
+        self._cache = make_cache(conf, self._database, reactor, self._hashing)
         heartbeat = Heartbeat(self._database, reactor, conf.transfer_heartbeat_interval)
         remover = Remover(
             self._database, self._stores, heartbeat, self._identity, delayed=conf.delayed_delete
@@ -182,10 +184,13 @@ class ApiService(MultiService):
         policy = self._policy
         stall_time = conf.client_socket_timeout
         database, stores, limits = self._database, self._stores, self._limits
+        cache = None if self._cache is None else self._cache.images
         served = served_schemas(settings.disk_formats, settings.container_formats, custom)
         resources: list[object] = [
-            ImagesResource(database, policy, stores, remover, keeper, settings, limits),
-            ImageDataResource(database, policy, stores, self._uploader, self._reactor, stall_time),
+            ImagesResource(database, policy, stores, remover, keeper, settings, limits, cache),
+            ImageDataResource(
+                database, policy, stores, self._uploader, self._reactor, stall_time, cache
+            ),
             ActionsResource(database, policy),
             MembersResource(database, policy, settings),
             LocationsResource(database, policy, stores, self._importer, settings, limits),
@@ -257,6 +262,8 @@ class ApiService(MultiService):
         # A store that hangs must not keep the others and the catalogue from being reached; it is
         # asked again when it is needed.
         await start_in_time(self._stores, self._reactor)
+        if self._cache is not None:
+            await self._cache.start()
         if not self.running or self.draining:
             raise Unavailable("The service was told to end before it accepted requests.")
         for service in self._background:
@@ -327,6 +334,9 @@ class ApiService(MultiService):
         yield self._authenticator.stop()
         yield self._limits.stop()
         yield MultiService.stopService(self)
+        if self._cache is not None:
+            # What fills it reads from the stores.
+            yield ensureDeferred(self._cache.stop())
         yield self._stores.stop()
         self._hashing.stop()
         yield self._database.stop()

@@ -49,6 +49,10 @@ class FetchRefused(BadLocation):
     """The rules for what may be fetched refuse a URL, or the address that it leads to."""
 
 
+class ReadElsewhere(StoreError):
+    """A reader cannot go on. What it gave was right: one of another copy can go on from there."""
+
+
 class UnknownStore(StoreError):
     """No store of that name, or for that URL scheme, is configured."""
 

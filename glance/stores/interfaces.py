@@ -119,10 +119,15 @@ class IFileReader(IStoreReader):
     def fileno() -> int:
         """Return the open descriptor. It stays owned by the reader."""
 
-    def prefetch(offset: int, length: int) -> Deferred[None]:
+    def prefetch(offset: int, length: int) -> Deferred[int]:
         """Bring a range into the page cache, so that sending it does not wait for the disk.
 
-        Fires at once if the range is there already.
+        Fires at once if the range is there already. Of a file that is still being written it brings
+        in what there is of the range, and waits while that is nothing.
+
+        :returns: how many bytes from ``offset`` on can be sent now, at least one; of a file that is
+            not being written, ``length``.
+        :raises ReadElsewhere: this reader cannot go on, but another one of the same data can.
         """
 
 

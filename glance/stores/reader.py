@@ -175,15 +175,16 @@ class FileReader:
         self._users += 1
         return self._threads.run(thd_read, self._fd, offset, length, settled=self._leave)
 
-    def prefetch(self, offset: int, length: int) -> Deferred[None]:
+    def prefetch(self, offset: int, length: int) -> Deferred[int]:
         """Bring a range into the page cache, without a trip to a thread if it is there already."""
         if self._closed:
             return fail(StoreError("The reader is closed."))
         stop = min(offset + length, self.size)
         if stop <= offset or cached(self._fd, offset, stop):
-            return succeed(None)
+            return succeed(length)
         self._users += 1
-        return self._threads.run(thd_bring_in, self._fd, offset, stop, settled=self._leave)
+        fetching = self._threads.run(thd_bring_in, self._fd, offset, stop, settled=self._leave)
+        return fetching.addCallback(lambda _: length)
 
     def close(self) -> None:
         """Close the file once the reads in flight have ended."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Thread
 from typing import Any, Final, Protocol, TypeVar
 
@@ -136,6 +137,28 @@ class HeldPool(InlinePool):
             self.release()
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How messages speak of what is behind the calls.
+
+    :param subject: for those who ask.
+    :param label: for the log; ``{store}`` is the name.
+    :param limits: which options ``{threshold}`` percent and the deadline are of.
+    """
+
+    subject: str
+    label: str
+    limits: str
+
+
+STORE_WORDS: Final = Words(
+    subject="The store",
+    label="Store {store}",
+    limits="(filesystem_store_threadpool_threshold is {threshold} percent), {overdue} of them "
+    "past filesystem_store_timeout",
+)
+
+
 class _Call:
     """One call on its way: whether its caller still waits, and its clock."""
 
@@ -157,6 +180,7 @@ class Threads:
     :param threshold: percentage of busy threads from which on a warning is logged. Warnings come
         only where ``timeout`` is on: without it, busy threads are just work being done.
     :param pool: what runs the calls; tests give an :class:`InlinePool` or :class:`HeldPool`.
+    :param words: for whom they are, if not for a store.
     """
 
     log = Logger()
@@ -169,9 +193,11 @@ class Threads:
         timeout: float = 0,
         threshold: int = 100,
         pool: Pool | None = None,
+        words: Words = STORE_WORDS,
     ) -> None:
         self._reactor = reactor
         self._name = name
+        self._words = words
         self._size = size
         self._timeout = timeout
         self._threshold = threshold
@@ -203,7 +229,8 @@ class Threads:
                 return
             if late:
                 self.log.warn(
-                    "Store {store}: {n} file operations hang; not waiting for them any longer.",
+                    f"{self._words.label}: {{n}} file operations hang; not waiting for them any "
+                    "longer.",
                     store=self._name,
                     n=self._busy,
                 )
@@ -259,7 +286,7 @@ class Threads:
             if settled is not None:
                 settled()
             failed: Deferred[T] = Deferred()
-            failed.errback(Failure(StoreError("The store is not running.")))
+            failed.errback(Failure(StoreError(f"{self._words.subject} is not running.")))
             return failed
         call = _Call()
         answer: Deferred[T] = Deferred(lambda _: self._abandon(call))
@@ -294,9 +321,8 @@ class Threads:
             self._overdue += 1
             self._resize()
             self._check_threshold()
-            answer.errback(
-                Failure(StoreTimeout("The store did not answer in time; try again later."))
-            )
+            text = f"{self._words.subject} did not answer in time; try again later."
+            answer.errback(Failure(StoreTimeout(text)))
 
         self._busy += 1
         self._check_threshold()
@@ -330,9 +356,8 @@ class Threads:
             return
         self._warned = now
         self.log.warn(
-            "Store {store}: {busy} file operations under way for {size} threads "
-            "(filesystem_store_threadpool_threshold is {threshold} percent), "
-            "{overdue} of them past filesystem_store_timeout.",
+            f"{self._words.label}: {{busy}} file operations under way for {{size}} threads "
+            f"{self._words.limits}.",
             store=self._name,
             busy=self._busy,
             size=self._size,
