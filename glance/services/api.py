@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from glance.api.actions import ActionsResource
+from glance.api.cache import CacheResource
 from glance.api.compression import Compressor
 from glance.api.healthcheck import HealthcheckResource
 from glance.api.image_data import ImageDataResource
@@ -197,6 +198,7 @@ class ApiService(MultiService):
             ImageTasksResource(database, policy),
             StoresResource(policy, stores, keeper),
             InfoResource(settings.import_methods),
+            CacheResource(database, policy, None),
             UsageResource(database, limits, unified=conf.use_keystone_limits),
             SchemasResource(served),
         ]

@@ -101,7 +101,7 @@ def test_section_of_their_own():
     lines = "\n".join(f"{name} = {value}" for name, value in BASIC.items())
     conf = configured(options, more=f"[elsewhere]\n{lines}")
     found = read_credentials(conf, "elsewhere")
-    assert (found.auth_url, found.section) == (URL, "elsewhere")
+    assert (found.auth_url, found.source) == (URL, "[elsewhere]")
 
 
 @pytest.mark.parametrize("section", ["DEFAULT", "bind_host"])

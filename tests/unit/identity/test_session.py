@@ -81,7 +81,7 @@ class TestServiceSession(SynchronousTestCase):
         self.session = self.make()
 
     def make(self, url=URL, **options):
-        credentials = Credentials(url, LOGIN, "keystone_authtoken")
+        credentials = Credentials(url, LOGIN, "[keystone_authtoken]")
         return ServiceSession(self.clock, self.http, credentials, **options)
 
     def ask(self, *request, **details):
@@ -170,7 +170,7 @@ class TestServiceSession(SynchronousTestCase):
     def test_token_that_another_one_renewed_already_is_not_renewed_again(self):
         first = self.successResultOf(Deferred.fromCoroutine(self.session.own_token()))
         for _ in range(2):
-            renewed = Deferred.fromCoroutine(self.session._renewed(first))
+            renewed = Deferred.fromCoroutine(self.session.renewed(first))
             self.assertEqual(self.successResultOf(renewed).token, "own-2")
 
     def test_refused_credentials(self):
