@@ -12,7 +12,7 @@ from glance.cache.prefetched import Standing
 from glance.cache.prefetching import Prefetcher
 from glance.cache.upkeep import Duty, Upkeep
 from glance.services.cache_work import make_chores, make_database
-from glance.services.cached import NodeCache
+from glance.services.cached import CacheParts
 from glance.stores.registry import Stores, start_in_time
 
 #: Threads for hashing.
@@ -42,7 +42,7 @@ class FillWork:
         self._stores = stores
         self._database = make_database(conf, reactor)
         self._hashing = ThreadPool(minthreads=0, maxthreads=HASH_THREADS, name="hashing")
-        self._cache = NodeCache(conf, self._database, reactor, self._hashing)
+        self._cache = CacheParts(conf, self._database, reactor, self._hashing)
         keeper = self._cache.keeper
         self.prefetcher = Prefetcher(
             keeper,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -16,25 +15,25 @@ from glance.domain.errors import GlanceError
 from glance.services.cache_work import CacheWork
 from glance.services.logs import start_logging
 from glance.services.signals import catch_end, stop_once
-from glance.services.telling import is_watched, print_error, teller
+from glance.services.telling import Voices, is_watched, print_error, teller
 
-W = TypeVar("W", bound=CacheWork)
+
+class IWork(Protocol):
+    """What is worked with."""
+
+    async def start(self) -> None:
+        """Get ready.
+
+        :raises GlanceError: it is not possible.
+        """
+
+    async def stop(self) -> None:
+        """Break off what is under way, and let go of everything."""
+
+
+W = TypeVar("W", bound=IWork)
 
 _log = Logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Voices:
-    """How the operator is told.
-
-    :param say: what was done.
-    :param complain: what failed.
-    :param mention: what is worth telling only whoever looks.
-    """
-
-    say: Callable[[str], None]
-    complain: Callable[[str], None]
-    mention: Callable[[str], None]
 
 
 def thd_speak(loaded: Loaded) -> Voices:
@@ -50,7 +49,7 @@ def thd_speak(loaded: Loaded) -> Voices:
     )
 
 
-class CacheOnce(Service):
+class CacheOnce(Service, Generic[W]):
     """Does one thing, and stops the reactor.
 
     :param do: does it; returns whether all went well.

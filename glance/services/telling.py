@@ -6,7 +6,22 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """How the operator is told.
+
+    :param say: what was done.
+    :param complain: what failed.
+    :param mention: what is worth telling only whoever looks.
+    """
+
+    say: Callable[[str], None]
+    complain: Callable[[str], None]
+    mention: Callable[[str], None]
 
 
 def teller(

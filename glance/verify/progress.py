@@ -85,6 +85,10 @@ class Progress:
             self.wipe()
             print(line, file=self._stream, flush=True)
 
+    def pause(self) -> None:
+        """Make room for what somebody else says, until there is something to tell again."""
+        self._wipe()
+
     def line(self) -> str:
         """Return what there is to tell."""
         parts = [f"{self._done} of {self._total}" if self._total else str(self._done)]
@@ -125,4 +129,5 @@ class Progress:
         """Take the bar off, so that something else can be written."""
         if self._drawn and self._stream is not None:
             self._stream.write("\r\x1b[K")
+            self._stream.flush()
             self._drawn = False

@@ -5,6 +5,7 @@ import os
 from twisted.internet.defer import fail
 
 from glance.cache.chores import CLEAN, PRUNE, Chores
+from glance.db import presence
 from glance.domain.errors import Unavailable
 from tests.unit.cache.upkeep_doubles import IDS, CacheCase
 
@@ -52,7 +53,7 @@ class TestClean(ChoresCase):
         self.assertEqual(set(self.index.known), {kept})
 
     def test_more_copies_than_the_database_takes_at_a_time(self):
-        self.patch(__import__("glance.cache.chores", fromlist=["BATCH"]), "BATCH", 2)
+        self.patch(presence, "BATCH", 2)
         ids = self.add_images(4)
         for image_id in (*ids, *IDS[10:15]):
             self.write(self.directory.copy(image_id))
