@@ -78,12 +78,18 @@ class RoomModel(RuleBasedStateMachine):
         super().__init__()
         self.root = tempfile.mkdtemp(prefix="glance-room-")
         # What the disk has after a crash is not looked at here, and takes its time.
-        self.no_sync = mock.patch("os.fsync")
-        self.no_sync.start()
+        self.patches = [
+            mock.patch("os.fsync"),
+            mock.patch("glance.cache.room._booted_at", lambda: self.booted),
+        ]
+        for patch in self.patches:
+            patch.start()
         self.directory = CacheDirectory(self.root)
         self.directory.thd_prepare()
         self.room = Room(self.directory, LIMIT)
         self.clock = 0
+        #: When the machine was started last.
+        self.booted = 0
         self.copies: dict[str, Node] = {}
         self.partials: dict[str, Node] = {}
         self.invalid: dict[str, Node] = {}
@@ -106,7 +112,8 @@ class RoomModel(RuleBasedStateMachine):
             os.close(fill.claim.fd)
         for reader in self.readers:
             self.shut(reader)
-        self.no_sync.stop()
+        for patch in self.patches:
+            patch.stop()
         shutil.rmtree(self.root)
 
     # What is to happen.
@@ -161,10 +168,10 @@ class RoomModel(RuleBasedStateMachine):
 
     # Writing.
 
-    @rule(image_id=images, order=orders)
-    def claim(self, image_id: str, order: list[str]) -> None:
+    @rule(image_id=images, order=orders, resume=st.booleans())
+    def claim(self, image_id: str, order: list[str], resume: bool) -> None:
         size = self.sizes[image_id]
-        outcome, removed = self.room.thd_claim(image_id, size, order)
+        outcome, removed = self.room.thd_claim(image_id, size, order, resume=resume)
         if image_id in self.copies or image_id in self.fills:
             present = image_id in self.copies
             assert outcome is (Refusal.PRESENT if present else Refusal.BUSY)
@@ -174,8 +181,8 @@ class RoomModel(RuleBasedStateMachine):
         lock_file = self.dead_locks.get(image_id, LockFile())
         self.dead_locks.clear()
         left = self.partials.get(image_id)
-        if left is not None and left.size > size:
-            # Whatever that is, it is not the image's beginning.
+        if left is not None and not (resume and left.size <= size and left.stamp > self.booted):
+            # Nobody can tell whether it is the image's beginning.
             del self.partials[image_id]
             left = None
         lacking = self.used(apart_from=image_id) + size - LIMIT
@@ -274,6 +281,12 @@ class RoomModel(RuleBasedStateMachine):
         self.dead_locks[fill.claim.image_id] = fill.lock_file
         del self.fills[fill.claim.image_id]
 
+    @precondition(lambda self: not self.fills)
+    @rule()
+    def restart(self) -> None:
+        """The machine was restarted; what readers have open is just not looked at."""
+        self.booted = self.tick()
+
     # Reading.
 
     @rule(image_id=images)
@@ -316,7 +329,26 @@ class RoomModel(RuleBasedStateMachine):
         if reader.lock is not None:
             os.close(reader.lock)
 
+    @precondition(lambda self: any(reader.lock_file for reader in self.readers))
+    @rule(pick=picks)
+    def ask_for_the_writer(self, pick: int) -> None:
+        followers = [reader for reader in self.readers if reader.lock is not None]
+        follower = followers[pick % len(followers)]
+        assert follower.lock is not None
+        is_alive = any(fill.lock_file is follower.lock_file for fill in self.fills.values())
+        assert self.room.thd_is_written(follower.lock) == is_alive
+
+    @rule(image_id=images)
+    def ask_for_a_claim(self, image_id: str) -> None:
+        assert self.room.thd_is_claimed(image_id) == (image_id in self.fills)
+        self.dead_locks.pop(image_id, None)
+
     # Removing, and what else comes by.
+
+    @rule()
+    def ask_for_room(self) -> None:
+        assert self.room.thd_excess() == self.used() - LIMIT
+        self.dead_locks.clear()
 
     @rule(order=orders)
     def prune(self, order: list[str]) -> None:
