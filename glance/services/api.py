@@ -47,6 +47,7 @@ from glance.identity.factory import make_authenticator
 from glance.identity.limits import make_limits
 from glance.identity.policy import Policy
 from glance.identity.reloading import PolicyReloader
+from glance.services.cache_tended import TendedCache
 from glance.services.cached import make_cache
 from glance.services.prepared import Prepared
 from glance.stores.registry import Stores, is_read_only, start_in_time
@@ -163,6 +164,10 @@ class ApiService(MultiService):
                     deferToThread,
                 )
             )
+        self._tended = None
+        if self._cache is not None:
+            self._tended = TendedCache(conf, self._cache, self._database, self._stores, reactor)
+            self._background.append(self._tended.upkeep)
         self._uploader = Uploader(
             self._database,
             heartbeat,
@@ -198,10 +203,13 @@ class ApiService(MultiService):
             ImageTasksResource(database, policy),
             StoresResource(policy, stores, keeper),
             InfoResource(settings.import_methods),
-            CacheResource(database, policy, None),
             UsageResource(database, limits, unified=conf.use_keystone_limits),
             SchemasResource(served),
         ]
+        if self._tended is None:
+            resources.append(CacheResource(database, policy, None))
+        else:
+            resources += self._tended.resources(database, policy)
         resources.append(OpenApiResource(marked(resources), served))
         edge = self._edge
         compress = None
