@@ -6,6 +6,7 @@ import sys
 
 from glance.cmd.common import run
 from glance.config import load
+from glance.services.signals import hold_reload
 
 
 def main() -> None:
@@ -19,11 +20,11 @@ def serve() -> int:
     :returns: the exit code.
     """
     argv = sys.argv[1:]
-    loaded = load("glance-cache", argv)
-    from glance.services.cache_console import serve_cache
-    from glance.services.signals import hold_reload
-
     hold_reload()
+    loaded = load("glance-cache", argv)
+    # Only now: --help and --version need none of it.
+    from glance.services.cache_console import serve_cache
+
     return serve_cache(loaded, argv)
 
 
