@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from bench import cache, fill, options, reload, run, scrub
+from bench import cache, chaos, fill, options, reload, run, scrub
 from bench.fill import FillError
 from bench.identity import IdentityError
 from bench.wire import WireError
@@ -11,6 +11,7 @@ from bench.wire import WireError
 #: What has a command line of its own.
 _ALONE = {
     "cache": cache.main,
+    "cache-chaos": chaos.main,
     "fill": fill.main,
     "reload": reload.main,
     "scrub": scrub.main,

@@ -55,6 +55,7 @@ class Asked:
     """One GET: of what, whether of a part, when, and what went wrong with it.
 
     :ivar number: from 1 on; corrupt data holds it.
+    :ivar spoilt: where in the whole corrupt data began, and what it was.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Asked:
     fault: Fault | None
     began: float
     ended: float | None = None
+    spoilt: tuple[int, bytes] | None = None
 
     def overlaps(self, first: float, last: float) -> bool:
         """Tell whether it was being answered at any time between two moments."""
@@ -146,21 +148,19 @@ class _Pages(BaseHTTPRequestHandler):
         if fault is None:
             self._send(data)
         else:
-            self._send_badly(asked, fault, data)
+            self._send_badly(asked, fault, data, first)
 
-    def _send_badly(self, asked: Asked, fault: Fault, data: memoryview) -> None:
+    def _send_badly(self, asked: Asked, fault: Fault, data: memoryview, first: int) -> None:
         at = int(fault.share * len(data))
-        if fault.kind == CORRUPT:
-            # All of the mark has to find room.
-            at = max(0, min(at, len(data) - MARK_SIZE))
         self._send(data[:at])
         if fault.kind == STALLED:
             time.sleep(fault.seconds)
             self._send(data[at:])
             return
         if fault.kind == CORRUPT:
-            wrong = memoryview(mark(asked.number))[: len(data) - at]
-            self._send(wrong)
+            wrong = mark(asked.number)[: len(data) - at]
+            asked.spoilt = first + at, wrong
+            self._send(memoryview(wrong))
             self._send(data[at + len(wrong) :])
             return
         if fault.kind == OTHER_LENGTH:
@@ -195,6 +195,7 @@ class Origin(ThreadingHTTPServer):
     :param port: 0 for any.
     :ivar contents: by path.
     :ivar asked: every GET, in order.
+    :ivar watcher: told of each one before it is answered.
     """
 
     daemon_threads = True
@@ -206,6 +207,7 @@ class Origin(ThreadingHTTPServer):
         self.plan = plan
         self.contents: Mapping[str, Content] = {}
         self.asked: list[Asked] = []
+        self.watcher: Callable[[Asked], None] = lambda asked: None
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
@@ -247,6 +249,7 @@ class Origin(ThreadingHTTPServer):
             fault = None if self.plan is None else self.plan(name, count)
             asked = Asked(len(self.asked) + 1, name, part, fault, time.monotonic())
             self.asked.append(asked)
+        self.watcher(asked)
         return asked
 
     def handle_error(self, request: Any, client_address: Any) -> None:

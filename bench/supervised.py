@@ -76,7 +76,8 @@ class Service:
 
     :param workers: how many; 0 for one process that does it all.
     :param database: URL of its database; without one it makes a SQLite file.
-    :param options: more of its configuration, by the names of environment variables.
+    :param options: more of its configuration, by the names of environment variables; ``{home}``
+        stands for its directory.
     :param folder: where its directory is to be.
     """
 
@@ -101,7 +102,8 @@ class Service:
             # Interrupted work is to be found while one waits for it.
             "OS_DEFAULT__TRANSFER_HEARTBEAT_INTERVAL": "2",
         }
-        env |= {name: str(value) for name, value in (options or {}).items()}
+        for name, value in (options or {}).items():
+            env[name] = str(value).replace("{home}", str(self.home))
         if database is not None:
             env["OS_DATABASE__CONNECTION"] = database
         #: What other programs need to know to work on the same catalogue and cache.
@@ -206,7 +208,10 @@ class Service:
     def close(self) -> None:
         """End it whatever it does, and remove its directory."""
         if self._process.poll() is None:
-            self._process.kill()
+            # Workers would outlive it for a while.
+            for pid in self.tree():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
