@@ -24,7 +24,7 @@ from glance.cache.proof import Proof, expected_hashes
 from glance.domain.errors import GlanceError
 from glance.domain.image import Image
 from glance.stores.errors import StoreError, StoreTimeout
-from glance.stores.interfaces import IStoreReader
+from glance.stores.interfaces import IFileReader, IStoreReader
 from glance.stores.reader import thd_read
 from glance.stores.threads import Threads
 
@@ -34,9 +34,11 @@ T = TypeVar("T")
 #: begins with another copy than the first, as ``glance.transfers.opening.open_data`` does.
 OpenStore = Callable[..., Awaitable["tuple[IStoreReader, int] | None"]]
 
-#: Bytes of a piece: small ones of slow stores, since readers wait for a whole one.
+#: Bytes of a piece: small ones of slow stores, since readers wait for a whole one. A server may be
+#: fast now and slow the next moment, a file of this machine is rarely.
 SMALLEST_PIECE: Final = 64 * 1024
-LARGEST_PIECE: Final = 4 * 1024 * 1024
+LARGEST_PIECE: Final = 1024 * 1024
+LARGEST_OF_FILE: Final = 4 * 1024 * 1024
 
 #: Seconds that a piece may take before the next ones are smaller, or larger.
 _LONG: Final = 0.25
@@ -84,7 +86,7 @@ class Pieces:
     def largest(self) -> int:
         """Bytes."""
         share = MEMORY // (2 * _AHEAD * max(1, self.fills))
-        return max(SMALLEST_PIECE, min(LARGEST_PIECE, share))
+        return max(SMALLEST_PIECE, min(LARGEST_OF_FILE, share))
 
 
 class Filler:
@@ -120,6 +122,7 @@ class Filler:
         self._pieces = pieces
         self._proof = Proof(reactor, hashing, expected_hashes(image))
         self._piece = SMALLEST_PIECE
+        self._largest = LARGEST_PIECE
         self._attempt = attempt
         self._stopping = False
         self._interruptible: Deferred[Any] | None = None
@@ -254,6 +257,7 @@ class Filler:
     async def _read_back(self) -> None:
         """Hash what somebody else has left behind."""
         try:
+            self._largest = LARGEST_OF_FILE
             await self._lead(self._reread, self._claim.offset, write=False)
         except (StoreError, TimeoutError) as error:
             raise _CannotWrite(str(error)) from None
@@ -269,6 +273,8 @@ class Filler:
         try:
             if size != self._claim.size:
                 raise _Wrong("Its data in the store has another length than the catalogue says.")
+            self._largest = LARGEST_OF_FILE if IFileReader.providedBy(reader) else LARGEST_PIECE
+            self._piece = SMALLEST_PIECE
             await self._lead(reader.read, size, write=True)
             if reader.size is None:
                 more: bytes = await self._unless_stopped(reader.read(size, 1))
@@ -319,7 +325,7 @@ class Filler:
         if seconds > _LONG:
             self._piece = max(SMALLEST_PIECE, self._piece // 2)
         elif seconds < _SHORT:
-            self._piece = min(LARGEST_PIECE, 2 * self._piece)
+            self._piece = min(self._largest, 2 * self._piece)
         return data
 
     def _reread(self, offset: int, length: int) -> Deferred[bytes]:

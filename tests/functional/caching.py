@@ -1,4 +1,4 @@
-"""What tests of the image cache need: a store that gives its data out when told to, and a look inside."""
+"""What tests of the image cache need: a store that gives out what it is told to, a look inside."""
 
 from __future__ import annotations
 
@@ -50,9 +50,8 @@ class _Handler(BaseHTTPRequestHandler):
         while at < len(origin.data):
             with origin.changed:
                 epoch = origin.epoch
-                origin.changed.wait_for(
-                    lambda: origin.allowed > at or origin.epoch != epoch, timeout=60
-                )
+                while origin.allowed <= at and origin.epoch == epoch:
+                    origin.changed.wait()
                 if origin.epoch != epoch:
                     raise OSError("told to break off")
                 stop = min(origin.allowed, at + PIECE)
@@ -108,6 +107,11 @@ class Origin(ThreadingHTTPServer):
         with self.changed:
             self.epoch += 1
             self.changed.notify_all()
+
+    @property
+    def begun_at(self) -> int:
+        """The first byte of the last request that did not ask for all."""
+        return [first for first in self.asked if first][-1]
 
     @property
     def url(self) -> str:
@@ -194,7 +198,9 @@ class Cache:
         return self.server.workers() or [self.server.pid]
 
     @contextlib.contextmanager
-    def readers(self, image_id: str, count: int, *, everywhere: bool = True) -> Iterator[list[Wire]]:
+    def readers(
+        self, image_id: str, count: int, *, everywhere: bool = True
+    ) -> Iterator[list[Wire]]:
         """Begin so many downloads.
 
         :param everywhere: more, until every worker has one.
