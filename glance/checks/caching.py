@@ -61,13 +61,11 @@ def thd_cache(choose: Callable[[Any], str | None], setting: Setting) -> Iterator
 
 
 def _thd_apart(setting: Setting) -> Iterator[Finding]:
-    from glance.stores.neighbours import thd_check_apart
+    from glance.stores.neighbours import file_directories, thd_check_apart
 
-    if setting.stores is None:
-        # They could not be made, which another check says.
-        return
+    conf = setting.conf
     try:
-        thd_check_apart(OPTION, setting.conf.image_cache_dir, DIRECTORIES, setting.stores.all())
+        thd_check_apart(OPTION, conf.image_cache_dir, DIRECTORIES, file_directories(conf))
     except ConfigError as error:
         yield fault(error.message)
 

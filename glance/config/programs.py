@@ -162,8 +162,19 @@ PROGRAMS["glance-status"] = Program(
 # The cache is the API's, and where it lies stands in the API's files; those of the OpenStack Glance
 # project's service had it in a file of the cache's own, which all of its programs share.
 _CACHE_FILES = (*_API.files, "glance-cache")
-_CACHE_KEPT = (general.OPTIONS, cache.OPTIONS, database.OPTIONS)
-_CACHE_FILLED = (*_CACHE_KEPT, transfers.OPTIONS, store.OPTIONS, importing.OPTIONS)
+_CACHE = (general.OPTIONS, cache.OPTIONS, database.OPTIONS)
+#: Whoever removes copies has to know where what is no copy stands.
+_CACHE_KEPT = (
+    *_CACHE,
+    only(
+        store.OPTIONS,
+        "enabled_backends",
+        "stores",
+        "filesystem_store_datadir",
+        "filesystem_store_datadirs",
+    ),
+)
+_CACHE_FILLED = (*_CACHE, transfers.OPTIONS, store.OPTIONS, importing.OPTIONS)
 
 PROGRAMS |= {
     program.name: program

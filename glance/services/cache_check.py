@@ -8,11 +8,10 @@ from glance.cache.layout import CacheDirectory
 from glance.domain.caching import DIRECTORIES
 from glance.domain.errors import ConfigError
 from glance.identity.flavors import wants_cache
-from glance.stores.neighbours import thd_check_apart
+from glance.stores.neighbours import file_directories, thd_check_apart
 
 if TYPE_CHECKING:
     from glance.config import Loaded
-    from glance.stores.registry import Stores
 
 OPTION = "[DEFAULT]image_cache_dir"
 
@@ -37,14 +36,15 @@ def check_cache_options(conf: Any) -> str | None:
     return None
 
 
-def thd_check_cache_place(conf: Any, stores: Stores) -> None:
+def thd_prepare_cache(conf: Any) -> CacheDirectory:
     """Make the cache's directory ready, if it may be what is configured.
 
     :raises ConfigError: it cannot be used, or is in a store's way.
     """
-    if conf.image_cache_dir:
-        thd_check_apart(OPTION, conf.image_cache_dir, DIRECTORIES, stores.all())
-        CacheDirectory(conf.image_cache_dir).thd_prepare()
+    thd_check_apart(OPTION, conf.image_cache_dir, DIRECTORIES, file_directories(conf))
+    directory = CacheDirectory(conf.image_cache_dir)
+    directory.thd_prepare()
+    return directory
 
 
 def thd_check_cache(loaded: Loaded) -> CacheDirectory:
@@ -54,9 +54,7 @@ def thd_check_cache(loaded: Loaded) -> CacheDirectory:
     """
     if not loaded.conf.image_cache_dir:
         raise ConfigError(f"{OPTION} is not set, so there is no image cache. {_files_of(loaded)}")
-    directory = CacheDirectory(loaded.conf.image_cache_dir)
-    directory.thd_prepare()
-    return directory
+    return thd_prepare_cache(loaded.conf)
 
 
 def thd_check_catalogue(loaded: Loaded, *, needed: bool) -> bool:

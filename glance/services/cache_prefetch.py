@@ -7,7 +7,6 @@ from typing import Any
 
 from glance.cache.prefetched import Prefetched, Standing
 from glance.config import Loaded
-from glance.services.cache_check import thd_check_cache_place
 from glance.services.cache_filling import FillWork
 from glance.services.cache_once import run_once, thd_speak
 from glance.services.telling import Voices
@@ -46,7 +45,6 @@ def prefetch_once(loaded: Loaded) -> int:
 
     voices = thd_speak(loaded)
     stores = Stores(loaded.conf, reactor, make_directories=False)
-    thd_check_cache_place(loaded.conf, stores)
     progress = Progress(reactor, sys.stderr if sys.stderr.isatty() else None)
 
     def complain(image_id: str, reason: str) -> None:

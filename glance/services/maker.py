@@ -18,7 +18,7 @@ from glance.config import Loaded, load
 from glance.domain.errors import ConfigError
 from glance.identity.flavors import authenticates
 from glance.services.activation import INTERNAL, MAIN, take_sockets
-from glance.services.cache_check import check_cache_options, thd_check_cache_place
+from glance.services.cache_check import check_cache_options, thd_prepare_cache
 from glance.services.database_check import thd_check_database
 from glance.services.listening import Listeners, Wanted, choose_host, is_loopback, url_of
 from glance.services.logs import Logging
@@ -118,7 +118,8 @@ def thd_plan(
     prepared = thd_prepare(conf, warn)
     make_limits(conf, reactor)
     stores = Stores(conf, reactor)
-    thd_check_cache_place(conf, stores)
+    if conf.image_cache_dir:
+        thd_prepare_cache(conf)
     return Plan(loaded, prepared, stores, wanted, worker_count(conf.workers))
 
 

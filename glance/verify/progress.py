@@ -87,7 +87,7 @@ class Progress:
 
     def pause(self) -> None:
         """Make room for what somebody else says, until there is something to tell again."""
-        self._wipe()
+        self.wipe()
 
     def line(self) -> str:
         """Return what there is to tell."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.functional.cloud import CALLERS, DATA, UNKNOWN, Cloud
+from tests.functional.configured import ConfiguredServer
 from tests.functional.conftest import Refused
 from tests.functional.server import Answer, Server, eventually
 
@@ -123,6 +124,14 @@ class TestRoutes:
         assert (item["size"], item["hits"]) == (SIZE, 0)
         assert (empty.cache / image_id).read_bytes() == BYTES
 
+    def test_the_copy_is_what_is_sent(self, empty: Node) -> None:
+        image_id = empty.image(BYTES)
+        empty.warm(image_id)
+        (empty.images / image_id).unlink()
+        assert empty.download(image_id).body == BYTES
+        assert empty.request("DELETE", f"/v2/cache/{image_id}").status == 204
+        assert empty.download(image_id).status == 204
+
     def test_hits_are_counted(self, empty: Node) -> None:
         image_id = empty.image(BYTES)
         empty.warm(image_id)
@@ -214,7 +223,9 @@ class TestRoutes:
         if "worker_self_reference_url" not in _settings(empty):
             assert answer.status == 409
             return
-        assert (answer.status, answer.json) == (200, [URL])
+        assert answer.status == 200
+        path = f"/v2/cache/nodes/{image_id}"
+        eventually(lambda: empty.request("GET", path).json == [URL], "the node is told")
         assert empty.request("GET", f"/v2/cache/nodes/{other}").json == []
         assert empty.request("GET", f"/v2/cache/nodes/{UNKNOWN}").status == 404
 
@@ -270,30 +281,33 @@ def test_prune() -> None:
 
 def test_two_nodes() -> None:
     """One catalogue, two directories."""
-    with Node({"worker_self_reference_url": "http://one.example"}) as one:
-        other = Node({"worker_self_reference_url": "http://two.example"})
-        catalogue = f"sqlite:///{one.state}/glance.sqlite"
+    first, second = "http://one.example", "http://two.example"
+    with Node({"worker_self_reference_url": first}) as one:
+        other = Node({"worker_self_reference_url": second})
         other.configure(
             {
-                "database": {"connection": catalogue},
+                "database": {"connection": f"sqlite:///{one.state}/glance.sqlite"},
                 "glance_store": {"filesystem_store_datadir": one.images},
             }
         )
+
+        def both_say(image_id: str, *nodes: str) -> None:
+            # A copy is there a moment before it is recorded.
+            path = f"/v2/cache/nodes/{image_id}"
+            eventually(
+                lambda: all(node.request("GET", path).json == [*nodes] for node in (one, other)),
+                f"both tell of {nodes}",
+            )
+
         with other:
             image_id = one.image(BYTES)
             one.warm(image_id)
-            assert other.request("GET", f"/v2/cache/nodes/{image_id}").json == [
-                "http://one.example"
-            ]
+            both_say(image_id, first)
             assert other.cached() == {}
             other.warm(image_id)
-            for node in (one, other):
-                answer = node.request("GET", f"/v2/cache/nodes/{image_id}")
-                assert answer.json == ["http://one.example", "http://two.example"]
+            both_say(image_id, first, second)
             assert one.request("DELETE", f"/v2/cache/{image_id}").status == 204
-            assert other.request("GET", f"/v2/cache/nodes/{image_id}").json == [
-                "http://two.example"
-            ]
+            both_say(image_id, second)
             assert set(other.cached()) == {image_id}
             assert other.trouble() == []
         assert one.trouble() == []
@@ -390,7 +404,6 @@ class TestGate:
         assert answer.status == (206 if wanted and expected == 200 else expected)
         if expected != 200:
             assert DATA not in answer.body
-            assert DATA[1:3] not in answer.body
         if not cached and expected != 200:
             assert not self.copy(cloud, image_id).exists()
 
@@ -457,6 +470,23 @@ class TestGate:
             assert cloud.call("member", "DELETE", "/v2/cache").status == 403
             assert self.copy(cloud, image_id).exists()
             assert self.download(cloud, "member", image_id).status == 403
+
+
+def test_turned_on_by_a_reload() -> None:
+    server = ConfiguredServer({"workers": 0})
+    cache = server.state / "cache"
+    with server:
+        image_id = server.image(BYTES)
+        assert server.request("GET", "/v2/cache").status == 404
+        server.write(image_cache_dir=server.images)
+        server.reload()
+        assert "image_cache_dir" in server.log_text()
+        assert server.request("GET", "/v2/cache").status == 404
+        server.write(image_cache_dir=cache)
+        server.reload()
+        assert server.request("PUT", f"/v2/cache/{image_id}").status == 202
+        eventually(lambda: (cache / image_id).exists(), "the image is cached")
+        assert server.trouble() == []
 
 
 class TestStart:

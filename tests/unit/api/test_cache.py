@@ -50,6 +50,17 @@ class TestGate(CacheTestCase):
             assert self.ask(method, f"/cache/{OTHER}").code == 404
             assert self.ask(method, f"/cache/{THIRD}").code == 404
 
+    def test_nobody_removes_what_they_do_not_see(self):
+        self.copy(OTHER)
+        self.copy(THIRD)
+        self.directory.thd_enqueue(IMAGE)
+        self.who = caller("member", "reader")
+        for name in (OTHER, THIRD):
+            assert self.ask("DELETE", f"/cache/{name}").code == 404
+            assert self.has(name)
+        assert self.ask("DELETE", f"/cache/{IMAGE}").code == 403
+        assert self.queued() == [IMAGE]
+
     def test_each_route_has_its_rule(self):
         rules = ["cache_list", "cache_delete", "cache_image", "cache_delete", "list_cached_nodes"]
         self.make_index = SharedMemoryIndex

@@ -5,7 +5,6 @@ import pytest
 from glance.checks import caching
 from glance.checks.caching import file_system
 from glance.checks.results import Level
-from glance.checks.storage import thd_stores
 from glance.domain.errors import ConfigError
 from glance.services.cache_check import check_cache_options
 from tests.unit.checks.conftest import bad, levels
@@ -118,15 +117,20 @@ class TestDirectory:
             f"[glance_store]\nfilesystem_store_datadir = {tmp_path}/{data}\n",
             default_store=False,
         )
-        list(thd_stores(setting))
         findings = look(setting)
         faults = [f.text for f in findings if f.level is Level.FAILURE]
         assert len(faults) == (not apart)
         assert all("[DEFAULT]image_cache_dir" in text and "store" in text for text in faults)
 
-    def test_stores_that_could_not_be_made(self, cached):
-        setting = cached()
-        assert setting.stores is None
+    def test_store_that_cannot_be_made(self, make, tmp_path, place):
+        setting = make(
+            f"[DEFAULT]\nimage_cache_dir = {place}\nimage_cache_max_size = 1048576\n"
+            "image_cache_driver = sqlite\n"
+            f"[glance_store]\nfilesystem_store_datadir = {place}\n"
+            f"filesystem_store_datadirs = {place}\n",
+            default_store=False,
+        )
+        # Which another check says.
         assert bad(look(setting)) == []
 
     @pytest.mark.parametrize(("kind", "shared"), [("ext4", False), ("nfs4", True), ("9p", True)])

@@ -1,23 +1,14 @@
 """What keeps a service with a cache from starting."""
 
-from types import SimpleNamespace
+import os
 
 import pytest
 
+from glance.config import load
 from glance.domain.errors import ConfigError
 from glance.identity.flavors import has_old_cache_routes, wants_cache
-from glance.services.cache_check import check_cache_options, thd_check_cache_place
+from glance.services.cache_check import check_cache_options, thd_check_cache, thd_prepare_cache
 from tests.unit.identity.support import configured
-
-
-class Stores:
-    """A store of one directory, and one that has none."""
-
-    def __init__(self, directory):
-        self.file = SimpleNamespace(store_id="fast", directories=[str(directory)])
-
-    def all(self):
-        return [SimpleNamespace(store_id="web"), self.file]
 
 
 def options(flavor, text=""):
@@ -62,30 +53,61 @@ def test_driver_that_was_asked_for():
         check_cache_options(options("", text))
 
 
+def beside(directory, cache):
+    """Options of a cache and of a store in some directory."""
+    return options(
+        "", f"image_cache_dir = {cache}\n[glance_store]\nfilesystem_store_datadir = {directory}\n"
+    )
+
+
 def test_directory_is_made(tmp_path):
-    conf = options("", f"image_cache_dir = {tmp_path}/a/cache\n")
-    thd_check_cache_place(conf, Stores(tmp_path / "images"))
+    thd_prepare_cache(beside(tmp_path / "images", tmp_path / "a" / "cache"))
     names = {path.name for path in (tmp_path / "a" / "cache").iterdir()}
     assert {"incomplete", "invalid", "queue", "locks"} <= names
 
 
-def test_nothing_is_made_where_there_is_no_cache(tmp_path):
-    thd_check_cache_place(options(""), Stores(tmp_path))
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_nothing_is_made_in_a_store(tmp_path):
-    conf = options("", f"image_cache_dir = {tmp_path}/images/cache\n")
     with pytest.raises(ConfigError) as caught:
-        thd_check_cache_place(conf, Stores(tmp_path / "images"))
-    for name in ("[DEFAULT]image_cache_dir", f"{tmp_path}/images/cache", "fast"):
+        thd_prepare_cache(beside(tmp_path / "images", tmp_path / "images" / "cache"))
+    for name in ("[DEFAULT]image_cache_dir", f"{tmp_path}/images/cache", "file"):
         assert name in caught.value.message
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("section", ["slow", "backend_defaults"])
+def test_one_of_several_stores(tmp_path, section):
+    conf = options(
+        "",
+        f"image_cache_dir = {tmp_path}/x\nenabled_backends = fast:file,slow:file,web:http\n"
+        f"[{section}]\nfilesystem_store_datadirs = {tmp_path}/y:1\n"
+        f"filesystem_store_datadirs = {tmp_path}/x:2\n",
+    )
+    with pytest.raises(ConfigError, match=r"store (fast|slow)"):
+        thd_prepare_cache(conf)
 
 
 def test_directory_that_cannot_be_used(tmp_path):
     (tmp_path / "cache").write_text("")
     with pytest.raises(ConfigError, match=r"\[DEFAULT\]image_cache_dir"):
-        thd_check_cache_place(
-            options("", f"image_cache_dir = {tmp_path}/cache\n"), Stores(tmp_path / "images")
-        )
+        thd_prepare_cache(beside(tmp_path / "images", tmp_path / "cache"))
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["glance-cache", "glance-cache-cleaner", "glance-cache-pruner", "glance-cache-prefetcher"],
+)
+def test_no_program_takes_a_store_for_the_cache(tmp_path, monkeypatch, program):
+    for name in [name for name in os.environ if name.startswith("OS_")]:
+        monkeypatch.delenv(name)
+    images = tmp_path / "images"
+    images.mkdir()
+    path = tmp_path / "x.conf"
+    path.write_text(
+        f"[DEFAULT]\nimage_cache_dir = {images}\nenabled_backends = fast:file\n"
+        f"[glance_store]\ndefault_backend = fast\n"
+        f"[fast]\nfilesystem_store_datadir = {images}\n"
+        f"[database]\nconnection = sqlite:///{tmp_path}/x.sqlite\n"
+    )
+    with pytest.raises(ConfigError, match="store fast"):
+        thd_check_cache(load(program, ["--config-file", str(path)]))
+    assert list(images.iterdir()) == []
