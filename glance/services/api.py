@@ -84,6 +84,7 @@ class ApiService(MultiService):
     :param listener: the socket.
     :param internal: that of the internal port, if there is one.
     :param stores: the configured stores, if they have been made.
+    :param first: whether it is the first worker, which does what is to be done once on a node.
     :ivar accepting: fires when requests are accepted, and fails when they never will be.
     :ivar draining: whether it was told to drain.
     :ivar drained: see :meth:`drain`.
@@ -100,6 +101,7 @@ class ApiService(MultiService):
         internal: socket.socket | None = None,
         *,
         stores: Stores | None = None,
+        first: bool = True,
     ) -> None:
         super().__init__()
         conf = loaded.conf
@@ -166,7 +168,9 @@ class ApiService(MultiService):
             )
         self._tended = None
         if self._cache is not None:
-            self._tended = TendedCache(conf, self._cache, self._database, self._stores, reactor)
+            self._tended = TendedCache(
+                conf, self._cache, self._database, self._stores, reactor, idle=not first
+            )
             self._background.append(self._tended.upkeep)
         self._uploader = Uploader(
             self._database,
@@ -306,6 +310,8 @@ class ApiService(MultiService):
         connections.leaving = connections.leaving or leaving
         if not self.draining:
             self.draining = True
+            if self._tended is not None:
+                self._tended.upkeep.rest()
             for _, site in self._served:
                 site.stop_serving(take_waiting)
             connections.end().addCallback(self.drained.callback)

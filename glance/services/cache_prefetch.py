@@ -48,7 +48,7 @@ def prefetch_once(loaded: Loaded) -> int:
     progress = Progress(reactor, sys.stderr if sys.stderr.isatty() else None)
 
     def complain(image_id: str, reason: str) -> None:
-        progress.pause()
+        progress.wipe()
         voices.complain(f"Image {image_id} stays queued: {reason}.")
 
     def make(reactor: Any) -> FillWork:

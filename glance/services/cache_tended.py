@@ -23,11 +23,19 @@ _log = Logger()
 class TendedCache:
     """What looks after a cache, beside what reads it.
 
+    :param idle: whether another process of the service does what has to be done again and again.
     :ivar upkeep: a service to be run once all that it works with is started.
     """
 
     def __init__(
-        self, conf: Any, parts: CacheParts, database: Database, stores: Stores, reactor: Any
+        self,
+        conf: Any,
+        parts: CacheParts,
+        database: Database,
+        stores: Stores,
+        reactor: Any,
+        *,
+        idle: bool = False,
     ) -> None:
         self._has_old_routes = has_old_cache_routes(conf.paste_deploy.flavor)
         prefetcher = Prefetcher(
@@ -40,7 +48,9 @@ class TendedCache:
         )
         chores = make_chores(conf, parts.keeper, database, _say)
         # What is queued here is fetched at once, also where others do the rest.
-        self.upkeep = make_upkeep(conf, reactor, prefetcher, chores, idle=not conf.cache_upkeep)
+        self.upkeep = make_upkeep(
+            conf, reactor, prefetcher, chores, idle=idle or not conf.cache_upkeep
+        )
         self._managed = NodeCache(parts.keeper, prefetcher.kick, conf.image_cache_stall_time)
 
     def resources(self, database: Database, policy: IPolicy) -> list[object]:

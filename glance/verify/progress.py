@@ -85,10 +85,6 @@ class Progress:
             self.wipe()
             print(line, file=self._stream, flush=True)
 
-    def pause(self) -> None:
-        """Make room for what somebody else says, until there is something to tell again."""
-        self.wipe()
-
     def line(self) -> str:
         """Return what there is to tell."""
         parts = [f"{self._done} of {self._total}" if self._total else str(self._done)]
