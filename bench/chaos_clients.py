@@ -196,7 +196,7 @@ class Client:
             self._expect(answer, 200)
             got = answer.read(int(operation.first * image.size))
             if image.content.data[: len(got)] != got:
-                self._world.differs(attempt, memoryview(got), 0)
+                self._world.differs(attempt, memoryview(got), 0, broken_off=True)
             self._world.count("abort")
 
     # The cache.

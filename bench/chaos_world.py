@@ -175,18 +175,26 @@ class World:
                 return f"the store failed: {asked.fault.kind}"
         return None
 
-    def differs(self, attempt: Try, got: memoryview, first: int) -> None:
+    def differs(
+        self, attempt: Try, got: memoryview, first: int, *, broken_off: bool = False
+    ) -> None:
         """Judge bytes that are not those of the image.
 
-        The store's own may be sent as they come where no copy is made; but only once.
+        The store's own may be sent as they come where no copy is made, but only once; and as the
+        beginning of a copy that proves to be wrong at its end, which is never sent.
 
         :param first: where in the image they begin.
+        :param broken_off: the client went away before the end.
         """
         assert attempt.image is not None
         data = attempt.image.content.data
         for asked in self._answers(attempt.image):
             if asked.spoilt is None or got != spoilt(data, *asked.spoilt)[first : first + len(got)]:
                 continue
+            if broken_off:
+                with self.lock:
+                    self.reasons["the store's corrupt data, not read to its end"] += 1
+                return
             with self.lock:
                 self.marks[asked.number] += 1
                 seen = self.marks[asked.number]
