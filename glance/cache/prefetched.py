@@ -14,6 +14,7 @@ class Prefetched:
     :ivar images: cached now.
     :ivar size: their bytes.
     :ivar present: wishes for images that were cached already.
+    :ivar present_size: the bytes of those.
     :ivar gone: wishes for images that there are not any more.
     :ivar busy: images that another process writes just now.
     :ivar left: why the others stay in the queue, by image.
@@ -23,6 +24,7 @@ class Prefetched:
     images: int = 0
     size: int = 0
     present: int = 0
+    present_size: int = 0
     gone: int = 0
     busy: int = 0
     left: dict[str, str] = field(default_factory=dict)

@@ -264,10 +264,10 @@ class Prefetcher:
     async def _tell(self, work: _Pass) -> None:
         assert self._report is not None
         written = await self._keeper.written(list(work.in_hand))
-        done = work.summary.seen
-        total = done + len(work.in_hand) + len(work.waiting)
-        size = sum(work.sizes.values())
-        self._report(Standing(done, total, work.summary.size + written, size))
+        summary = work.summary
+        total = summary.seen + len(work.in_hand) + len(work.waiting)
+        written += summary.size + summary.present_size
+        self._report(Standing(summary.seen, total, written, sum(work.sizes.values())))
 
     # One image.
 
@@ -324,12 +324,14 @@ class Prefetcher:
                 return error.message
             if not cached:
                 return await self._refused(summary, image)
-        summary.present += present
-        summary.images += not present
-        summary.size += image.size or 0
-        await keeper.unqueue(image_id)
-        if not present:
+        if present:
+            summary.present += 1
+            summary.present_size += image.size or 0
+        else:
+            summary.images += 1
+            summary.size += image.size or 0
             self._log.info("Image {id} is cached", id=image_id)
+        await keeper.unqueue(image_id)
         return ""
 
     async def _refused(self, summary: Prefetched, image: Image) -> str:

@@ -7,6 +7,8 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 def human_size(size: int) -> str:
     """Write a number of bytes with a unit."""
+    if size == 1:
+        return "1 byte"
     number = float(size)
     for unit in _UNITS:
         if number < 1024 or unit == _UNITS[-1]:

@@ -392,7 +392,7 @@ class TestProgress(PrefetchCase):
 
 class TestWords(SynchronousTestCase):
     def test_all_there_is_to_say(self):
-        done = Prefetched(1, 2048, present=2, gone=3, busy=4, left={"x": "y"})
+        done = Prefetched(1, 2048, present=2, present_size=5, gone=3, busy=4, left={"x": "y"})
         self.assertEqual(done.seen, 11)
         self.assertEqual(
             done.line(),
