@@ -68,15 +68,14 @@ def plan(seed: int, count: int) -> list[Operation]:
         raise ValueError(f"--operations: at least {len(WEIGHTS)}, one of each kind")
     chance = random.Random(f"{seed} operations")
     total = sum(WEIGHTS.values())
-    kinds = [
-        kind for kind, weight in WEIGHTS.items() for _ in range(max(1, count * weight // total))
-    ]
-    kinds += chance.choices(list(WEIGHTS), list(WEIGHTS.values()), k=max(0, count - len(kinds)))
+    rest = count - len(WEIGHTS)
+    kinds = [k for k, weight in WEIGHTS.items() for _ in range(1 + rest * weight // total)]
+    kinds += chance.choices(list(WEIGHTS), list(WEIGHTS.values()), k=count - len(kinds))
     chance.shuffle(kinds)
     return [
         # Some images are asked for much more often than others.
         Operation(n, kind, int(SLOTS * chance.random() ** 2), chance.random(), chance.random())
-        for n, kind in enumerate(kinds[:count], 1)
+        for n, kind in enumerate(kinds, 1)
     ]
 
 

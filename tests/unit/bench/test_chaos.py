@@ -1,4 +1,4 @@
-"""Shaking a cache: what is done is the same each time, and what is wrong is told from what may be."""
+"""Shaking a cache: the same is done each time, and what is wrong is told from what may be."""
 
 import fcntl
 import json
