@@ -135,7 +135,7 @@ class _Cells:
         self._crowd = crowd
         self._size = args.size * MIB
         self.readers: int = args.readers
-        self.few = sorted({1, min(_SEVERAL, self.readers)})
+        self.few = sorted({1, min(_SEVERAL, self.readers)} - {self.readers})
 
     def of_place(self, place: Place) -> None:
         """Measure a service: first without the copy, then with it."""
@@ -161,7 +161,7 @@ class _Cells:
             self._report.record(f"nginx c={count}", MACHINE, figures)
 
     def _read(self, target: Target, path: str, count: int) -> Figures:
-        repeats = _REPEATS if count in self.few and count != self.readers else 1
+        repeats = _REPEATS if count in self.few else 1
         return self._crowd.read(target, path, _SEED, self._size, count, repeats)
 
 
