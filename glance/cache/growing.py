@@ -128,13 +128,6 @@ class GrowingFile:
                 one.errback(self._failure())
 
 
-def _elsewhere(failure: Failure) -> Failure:
-    """Have the rest read elsewhere, where the cache's disk fails or does not answer."""
-    if failure.check(StoreError) and not failure.check(ReadElsewhere):
-        return Failure(ReadElsewhere(failure.getErrorMessage()))
-    return failure
-
-
 @implementer(ICachedReader)
 class CopyReader(FileReader):
     """Reads a complete copy.
@@ -154,11 +147,17 @@ class CopyReader(FileReader):
 
     def read(self, offset: int, length: int) -> Deferred[bytes]:
         """Read up to ``length`` bytes; fewer only at the end."""
-        return super().read(offset, length).addErrback(_elsewhere)
+        return super().read(offset, length).addErrback(self._elsewhere)
 
     def prefetch(self, offset: int, length: int) -> Deferred[int]:
         """Bring a range into the page cache."""
-        return super().prefetch(offset, length).addErrback(_elsewhere)
+        return super().prefetch(offset, length).addErrback(self._elsewhere)
+
+    def _elsewhere(self, failure: Failure) -> Failure:
+        """Have the rest read elsewhere, where the cache's disk fails or does not answer."""
+        if failure.check(StoreError) and not self._closed:
+            return Failure(ReadElsewhere(failure.getErrorMessage()))
+        return failure
 
 
 class GrowingReader(CopyReader):
@@ -192,7 +191,9 @@ class GrowingReader(CopyReader):
         return super().prefetch(offset, length)
 
     def _when(self, until: int, go_on: Callable[[], Deferred[T]]) -> Deferred[T]:
-        if self._closed or until <= self._growing.readable:
+        if self._closed:
+            return fail(_closed())
+        if until <= self._growing.readable:
             return go_on()
         waiting = self._growing.wait(until)
         if not waiting.called:
@@ -202,7 +203,7 @@ class GrowingReader(CopyReader):
             self._waits.discard(waiting)
             if isinstance(result, Failure):
                 if self._closed and result.check(CancelledError):
-                    return Failure(StoreError("The reader is closed."))
+                    return Failure(_closed())
                 return result
             return go_on()
 
@@ -217,3 +218,7 @@ class GrowingReader(CopyReader):
         for waiting in list(self._waits):
             waiting.cancel()
         self._on_close()
+
+
+def _closed() -> StoreError:
+    return StoreError("The reader is closed.")

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from glance.api import sending
 from glance.api.sending import send
 from glance.domain.errors import Unavailable
-from glance.stores.errors import StoreError
+from glance.stores.errors import DataNotFound, ReadElsewhere, StoreError
 from glance.stores.interfaces import IFileReader, IStoreReader
 
 STALL = 10.0
@@ -79,9 +79,9 @@ class SendingCase(SynchronousTestCase):
     def setUp(self):
         self.clock = Clock()
 
-    def send(self, offset=0, length=None, stall=STALL):
+    def send(self, offset=0, length=None, stall=STALL, elsewhere=None):
         length = self.reader.size - offset if length is None else length
-        sent = send(self.request, self.reader, offset, length, self.clock, stall)
+        sent = send(self.request, self.reader, offset, length, self.clock, stall, elsewhere)
         return Deferred.fromCoroutine(sent)
 
     def vanish(self, sending_):
@@ -153,6 +153,47 @@ class TestCopying(SendingCase):
         self.failureResultOf(sending_, StoreError)
         self.assertOver()
 
+    def test_goes_on_elsewhere(self):
+        self.reader.held = []
+        sending_ = self.send(1, elsewhere=self.elsewhere)
+        waiting, data = self.reader.held.pop()
+        waiting.callback(data)
+        self.reader.held.pop()[0].errback(ReadElsewhere("here no more"))
+        # The other one is not open yet.
+        self.assertNoResult(sending_)
+        self.opening.callback(MemoryReader(b"abcdefghij"))
+        self.successResultOf(sending_)
+        self.assertEqual(self.transport.value(), HEAD + b"1234" + b"fghij")
+        self.assertOver()
+
+    def elsewhere(self):
+        self.opening = Deferred()
+        return self.opening
+
+    def test_elsewhere_there_is_nothing(self):
+        self.reader.held = []
+        sending_ = self.send(elsewhere=self.elsewhere)
+        self.reader.held.pop()[0].errback(ReadElsewhere("here no more"))
+        self.opening.errback(DataNotFound("gone"))
+        self.failureResultOf(sending_, DataNotFound)
+        self.assertOver()
+
+    def test_there_is_no_elsewhere(self):
+        self.reader.held = []
+        sending_ = self.send()
+        self.reader.held.pop()[0].errback(ReadElsewhere("here no more"))
+        self.failureResultOf(sending_, ReadElsewhere)
+        self.assertOver()
+
+    def test_client_that_vanishes_on_the_way_elsewhere(self):
+        self.reader.held = []
+        sending_ = self.send(elsewhere=self.elsewhere)
+        self.reader.held.pop()[0].errback(ReadElsewhere("here no more"))
+        sending_.cancel()
+        self.failureResultOf(sending_, CancelledError)
+        self.assertTrue(self.opening.called)
+        self.assertOver()
+
     def test_vanished_client_ends_it(self):
         self.reader.held = []
         sending_ = self.send()
@@ -203,16 +244,21 @@ class FileReader:
         self.size = os.fstat(file.fileno()).st_size
         self.held = None
         self.fetched = []
+        #: How much of the file is there.
+        self.there = self.size
 
     def fileno(self):
         return self._file.fileno()
 
     def prefetch(self, offset, length):
         self.fetched.append((offset, length))
+        fetching = Deferred()
+        fetching.addCallback(lambda _: min(length, max(0, self.there - offset)))
         if self.held is None:
-            return succeed(None)
-        self.held.append(Deferred())
-        return self.held[-1]
+            fetching.callback(None)
+        else:
+            self.held.append(fetching)
+        return fetching
 
     def read(self, offset, length):
         raise AssertionError("the kernel reads")
@@ -321,6 +367,44 @@ class TestKernel(SendingCase):
         self.reader.held.pop().callback(None)
         self.assertEqual(self.take(), self.data[:400_000])
         self.assertEqual([offset for offset, _ in self.reader.fetched], [0, 400_000])
+
+    def test_file_that_grows(self):
+        self.reader.held = []
+        self.reader.there = 250_000
+        sending_ = self.send()
+        self.take()
+        self.reader.held.pop().callback(None)
+        # What is there goes out, though it is less than was asked for.
+        self.assertEqual(self.take(), self.data[:250_000])
+        self.assertNotIn(self.transport, self.clock.writers)
+        self.assertEqual(self.reader.fetched[-1][0], 250_000)
+        self.reader.there = self.reader.size
+        while self.reader.held:
+            self.reader.held.pop().callback(None)
+            self.take()
+        self.successResultOf(sending_)
+        self.assertEqual(self.request.sentLength, len(self.data))
+        self.assertOver()
+
+    def test_nothing_brought_in_is_an_error(self):
+        self.reader.there = 0
+        self.failureResultOf(self.send(), Unavailable)
+        self.assertOver()
+
+    def test_goes_on_elsewhere_from_where_the_client_is(self):
+        self.reader.held = []
+        self.reader.there = 250_000
+        other = MemoryReader(self.data)
+        sending_ = self.send(7, elsewhere=lambda: succeed(other))
+        got = self.take()
+        self.reader.held.pop().callback(None)
+        got += self.take()
+        self.reader.held.pop().errback(ReadElsewhere("here no more"))
+        got += self.take()
+        self.successResultOf(sending_)
+        self.assertEqual(got, HEAD + self.data[7:])
+        self.assertEqual(self.request.sentLength, len(self.data) - 7)
+        self.assertOver()
 
     def test_idle_while_it_waits_for_the_disk(self):
         self.reader.held = []

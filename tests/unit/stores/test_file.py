@@ -456,9 +456,9 @@ class ReaderTests(FileCase):
 
     def test_prefetch_of_what_is_cached_needs_no_thread(self):
         reader = self.reader()
-        self.successResultOf(reader.prefetch(0, reader.size))
-        self.successResultOf(reader.prefetch(reader.size, 100))
-        self.successResultOf(reader.prefetch(5, 0))
+        self.assertEqual(self.successResultOf(reader.prefetch(0, reader.size)), reader.size)
+        self.assertEqual(self.successResultOf(reader.prefetch(reader.size, 100)), 100)
+        self.assertEqual(self.successResultOf(reader.prefetch(5, 0)), 0)
         self.assertEqual(self.pool.waiting, [])
 
     def test_prefetch_of_what_is_not(self):
@@ -471,7 +471,7 @@ class ReaderTests(FileCase):
         fetching = reader.prefetch(10, 2 * MIB)
         self.assertNoResult(fetching)
         self.pool.release_all()
-        self.assertIsNone(self.successResultOf(fetching))
+        self.assertEqual(self.successResultOf(fetching), 2 * MIB)
         self.assertEqual(advised, [(10, MIB - 5)])
         self.assertEqual((read[0], read[-1]), (10, MIB + 4))
 

@@ -9,7 +9,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from glance.stores.errors import StoreError, StoreTimeout
-from glance.stores.threads import HeldPool, InlinePool, Threads
+from glance.stores.threads import HeldPool, InlinePool, Threads, Words
 
 request_id = ContextVar("request_id", default="none")
 
@@ -70,6 +70,20 @@ class ThreadsTests(WarningsMixin, SynchronousTestCase):
         self.assertNoResult(answer)
         self.clock.advance(1)
         self.failureResultOf(answer, StoreTimeout)
+
+    def test_messages_speak_of_what_it_is(self):
+        words = Words("The shed", "Shed {store}", "too few")
+        seen = self.warnings()
+        threads = Threads(self.clock, "fast", 1, 30, pool=self.pool, words=words)
+        refused = self.failureResultOf(threads.run(int), StoreError)
+        self.assertEqual(refused.getErrorMessage(), "The shed is not running.")
+        threads.start()
+        late = threads.run(int)
+        self.clock.advance(30)
+        told = self.failureResultOf(late, StoreTimeout).getErrorMessage()
+        self.assertEqual(told, "The shed did not answer in time; try again later.")
+        self.assertTrue(seen[0]["log_format"].startswith("Shed {store}: "))
+        self.assertTrue(seen[0]["log_format"].endswith("threads too few."))
 
     def test_no_deadline(self):
         answer = self.threads().run(int)
