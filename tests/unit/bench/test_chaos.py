@@ -151,6 +151,18 @@ class TestWrongBytes:
         world.differs(attempt(image), memoryview(wrong), 0)
         assert "corrupt answer 1, made a copy from" in str(world.faults[0])
 
+    def test_of_a_range_that_is_fetched_while_a_copy_is_made(self, world: World) -> None:
+        image = image_of(world, self.DATA)
+        wrong = self.corrupt(world, of_a_fill=True)
+        a_range = Try("range", 7, image, 100.0, 1, 102.0)
+        world.differs(a_range, memoryview(wrong)[10:], 10)
+        assert world.faults == []
+        # It was asked for before the range was, so it was for the copy.
+        a_range.began = 100.5
+        world.marks.clear()
+        world.differs(a_range, memoryview(wrong)[10:], 10)
+        assert "made a copy from" in str(world.faults[0])
+
     def test_others_beside_the_store_s(self, world: World) -> None:
         image = image_of(world, self.DATA)
         wrong = self.corrupt(world)[:-1] + b"x"
