@@ -3,13 +3,19 @@
 import sys
 from collections.abc import Sequence
 
-from bench import fill, options, reload, run, scrub
+from bench import cache, chaos, fill, options, reload, run, scrub
 from bench.fill import FillError
 from bench.identity import IdentityError
 from bench.wire import WireError
 
 #: What has a command line of its own.
-_ALONE = {"fill": fill.main, "reload": reload.main, "scrub": scrub.main}
+_ALONE = {
+    "cache": cache.main,
+    "cache-chaos": chaos.main,
+    "fill": fill.main,
+    "reload": reload.main,
+    "scrub": scrub.main,
+}
 
 
 def main(argv: Sequence[str]) -> int:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 from typing import IO
 
 from bench.processes import Tree
@@ -14,6 +15,17 @@ from bench.stats import Figures
 from bench.wire import WireError, read_head
 
 _PATIENCE = 120  # seconds a service may take to its first answer
+_NGINX = """
+daemon off; {processes}; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 256; }}
+http {{
+  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;
+  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{ listen 127.0.0.1:{port}; root {files};
+    location = /tiny {{ default_type application/json; return 200 '{{"images": []}}'; }} }}
+}}
+"""
 _PROBE = b"GET /v2/schemas/image HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 
 
@@ -22,6 +34,34 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait until a server listens; tell whether it came to it, and did not end instead."""
+    for _ in range(600):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        except OSError:
+            if process.poll() is not None:
+                return False
+            time.sleep(0.05)
+    return False
+
+
+def nginx_command(folder: Path, files: Path, port: int, workers: int = 0) -> list[str]:
+    """Return the command of an nginx that serves files.
+
+    :param folder: where its own files are to be.
+    :param workers: processes; 0 for one that does it all.
+    """
+    conf = folder / "nginx.conf"
+    processes = f"worker_processes {workers}" if workers else "master_process off"
+    conf.write_text(_NGINX.format(folder=folder, port=port, files=files, processes=processes))
+    command = ["nginx", "-p", str(folder), "-c", str(conf)]
+    if os.getuid() == 0:  # a worker would become "nobody" and could not read the files
+        command += ["-g", "user root;"]
+    return command
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = 20) -> None:

@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from bench.commands import free_port, stop
+from bench.commands import free_port, listens, nginx_command, stop
 from bench.data import CONNECTIONS, RANGES, Sizes, size_label, small_ranges
 from bench.identity import Believed
 from bench.load import drive
@@ -25,17 +24,6 @@ from bench.stats import Figures, Spec, turned
 from bench.transfer import GIB, MIB, fetch, send, timed, together
 from bench.wire import Target, WireError
 
-_NGINX = """
-daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{ worker_connections 256; }}
-http {{
-  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;
-  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  server {{ listen 127.0.0.1:{port}; root {files};
-    location = /tiny {{ default_type application/json; return 200 '{{"images": []}}'; }} }}
-}}
-"""
 _HASHED = 512 * MIB
 _SITES = ("bare twisted.web", "discarding", "hashing", "Klein")
 
@@ -73,26 +61,14 @@ class Limits:
         """Start a server and wait until it listens; ``None`` when it ended instead."""
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
         self._started.append(process)
-        for _ in range(600):
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return process
-            except OSError:
-                if process.poll() is not None:
-                    return None
-                time.sleep(0.05)
-        return None
+        return process if listens(process, port) else None
 
     def _start_nginx(self) -> None:
         if not shutil.which("nginx"):
             self.report.note("nginx is not on PATH: its limits were left out")
             return
-        port, folder = free_port(), self._scratch.name
-        conf = Path(folder, "nginx.conf")
-        conf.write_text(_NGINX.format(folder=folder, port=port, files=self.folder.absolute()))
-        command = ["nginx", "-p", folder, "-c", str(conf)]
-        if os.getuid() == 0:  # the worker would become "nobody" and could not read the source
-            command += ["-g", "user root;"]
+        port = free_port()
+        command = nginx_command(Path(self._scratch.name), self.folder.absolute(), port)
         if self._start(command, port):
             self._targets["nginx"] = Target(Spec("nginx", "127.0.0.1", port), Believed())
         else:

@@ -165,11 +165,7 @@ def kills(service: Service, count: int, args: argparse.Namespace, result: Result
 def _kill_one(service: Service, chance: random.Random) -> Kill:
     before = service.worker_pids()
     pid = chance.choice(before)
-    # It stands still while its connections are noted, so that they are the ones it dies with.
-    os.kill(pid, signal.SIGSTOP)
-    while _state(pid) != "T":
-        time.sleep(0.001)
-    ports = peers(pid)
+    ports = stopped_with_ports(pid)
     os.kill(pid, signal.SIGKILL)
     at = time.monotonic()
     answered = answers_within(service.port, 20)
@@ -181,6 +177,14 @@ def _kill_one(service: Service, chance: random.Random) -> Kill:
             break
         time.sleep(0.005)
     return Kill(at, ports, answered, replaced)
+
+
+def stopped_with_ports(pid: int) -> set[int]:
+    """Have a process stand still; return the ports of its clients, which it would die with."""
+    os.kill(pid, signal.SIGSTOP)
+    while _state(pid) != "T":
+        time.sleep(0.001)
+    return peers(pid)
 
 
 def _state(pid: int) -> str:

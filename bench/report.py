@@ -34,6 +34,8 @@ SHOWN = {
     "pss_mib": "PSS MiB",
     "images_s": "images/s",
     "run_s": "s",
+    "first_s": "s to 1st byte",
+    "store_reads": "store reads",
     "cpu_s": "CPU s",
     "max_rss_mib": "max RSS MiB",
 }

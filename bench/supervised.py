@@ -4,12 +4,14 @@ import contextlib
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -74,12 +76,21 @@ class Service:
 
     :param workers: how many; 0 for one process that does it all.
     :param database: URL of its database; without one it makes a SQLite file.
+    :param options: more of its configuration, by the names of environment variables; ``{home}``
+        stands for its directory.
+    :param folder: where its directory is to be.
     """
 
-    def __init__(self, workers: int, database: str | None = None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        database: str | None = None,
+        options: Mapping[str, object] | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self.workers = workers
-        self._folder = tempfile.TemporaryDirectory(prefix="bench-reload-")
-        self.home = Path(self._folder.name)
+        self._keep = False
+        self.home = Path(tempfile.mkdtemp(prefix="bench-service-", dir=folder))
         self.images = self.home / "state" / "images"
         self.log = self.home / "log"
         self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -88,18 +99,25 @@ class Service:
         env |= {
             "HOME": str(self.home),
             "PYTHONPATH": str(ROOT),
-            "NOTIFY_SOCKET": str(self.home / "notify"),
             # Interrupted work is to be found while one waits for it.
             "OS_DEFAULT__TRANSFER_HEARTBEAT_INTERVAL": "2",
         }
+        for name, value in (options or {}).items():
+            env[name] = str(value).replace("{home}", str(self.home))
         if database is not None:
             env["OS_DATABASE__CONNECTION"] = database
+        #: What other programs need to know to work on the same catalogue and cache.
+        self.environment = env
         command = [sys.executable, "-m", "glance.cmd.api", "--state-dir", str(self.home / "state")]
         command += ["--bind-port", "0", "--workers", str(workers), "--log-file", str(self.log)]
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             command = ["env", "--default-signal=INT", *command]
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, env=env, cwd=self.home, text=True
+            command,
+            stdout=subprocess.PIPE,
+            env=env | {"NOTIFY_SOCKET": str(self.home / "notify")},
+            cwd=self.home,
+            text=True,
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -182,12 +200,21 @@ class Service:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [line for line in lines if " ERROR " in line or " CRITICAL " in line][-5:]
 
+    def keep(self) -> Path:
+        """Leave its directory there when all is over; return it."""
+        self._keep = True
+        return self.home
+
     def close(self) -> None:
         """End it whatever it does, and remove its directory."""
         if self._process.poll() is None:
-            self._process.kill()
+            # Workers would outlive it for a while.
+            for pid in self.tree():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._manager.close()
-        self._folder.cleanup()
+        if not self._keep:
+            shutil.rmtree(self.home, ignore_errors=True)

@@ -68,14 +68,19 @@ class Target:
         return self.head(method, path, b"Content-Type: " + kind + b"\r\n", len(data)) + data
 
     def call(
-        self, method: str, path: str, body: Any = None, expect: Collection[int] = (200, 201, 204)
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        expect: Collection[int] = (200, 201, 204),
+        kind: bytes = JSON,
     ) -> Any:
         """Do one request on a connection of its own and return the JSON of the answer.
 
         :raises WireError: when the status is not an expected one.
         """
         with socket.create_connection((self.host, self.port), timeout=300) as sock:
-            sock.sendall(self.request(method, path, body))
+            sock.sendall(self.request(method, path, body, kind))
             head = read_head(sock)
             payload = b"" if head.status in (204, 304) else read_body(sock, head)
         if head.status not in expect:

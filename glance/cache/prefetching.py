@@ -232,15 +232,16 @@ class Prefetcher:
     def _take(self, work: _Pass, image_id: str) -> None:
         work.tried.add(image_id)
         task: Deferred[None] = Deferred.fromCoroutine(self._try(work, image_id))
-        if task.called:
-            return
         work.in_hand[image_id] = task
 
-        def over(result: None) -> None:
+        def over(result: object) -> None:
+            if isinstance(result, Failure):
+                # Whoever is told of images failed; the pass must not wait for ever for that.
+                self._log.failure("Telling of image {id}", result, id=image_id)
             del work.in_hand[image_id]
             self._wake()
 
-        task.addCallback(over)
+        task.addBoth(over)
 
     async def _change(self, *, look: bool) -> None:
         """Wait until something is done.

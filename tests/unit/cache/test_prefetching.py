@@ -174,6 +174,20 @@ class TestWishes(PrefetchCase):
         self.run_pass()
         self.assertEqual(len(said), 3)
 
+    def test_telling_fails(self):
+        def complain(*words):
+            raise ValueError("nobody listens")
+
+        self.prefetcher._complain = complain
+        first, second = self.add_images(2)
+        self.queue(first, second)
+        held = self.fills.hold(first)
+        passing = self.begin()
+        held.callback(False)
+        self.assertEqual(self.successResultOf(passing).images, 1)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertFalse(self.is_locked())
+
     def test_wish_taken_back_before_its_turn(self):
         self.prefetcher._pool_size = 1
         first, second = self.add_images(2)
