@@ -136,8 +136,8 @@ class ImageDataResource:
     ) -> ICachedReader | None:
         """Open the image in the cache, if it is to come from there.
 
-        Only who wants all of it has it cached. Data that must not be had by everybody who may see
-        the image is not, and what the catalogue knows no place of is not there for anybody.
+        Only who wants all of it has it cached. A deactivated image, which administrators get, never
+        comes from there, nor does one of which the catalogue knows no place.
         """
         if self._cache is None or image.status != ACTIVE or not image.locations:
             return None

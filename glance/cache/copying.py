@@ -19,11 +19,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from glance.cache.claims import BAD, GIVEN_UP, GOOD, Claim
-from glance.cache.filling import Filler, OpenStore, Pieces
+from glance.cache.filling import Filler, OpenStore
 from glance.cache.following import SOON, Follower
 from glance.cache.growing import GrowingFile, GrowingReader
 from glance.cache.held import Held
 from glance.cache.keeper import CacheKeeper
+from glance.cache.pieces import Pieces
 from glance.cache.proof import expected_hashes
 from glance.cache.room import Refusal, Room
 from glance.domain.errors import GlanceError
@@ -97,13 +98,14 @@ class Copying:
         self._enter()
         try:
             await self._growing.wait(1)
-        except ReadElsewhere:
+            return GrowingReader(self._means.data, self._growing, self._leave)
+        except (ReadElsewhere, OSError):
+            # The latter where no more files may be open.
             self._leave()
             return None
         except BaseException:
             self._leave()
             raise
-        return GrowingReader(self._means.data, self._growing, self._leave)
 
     async def end(self) -> bool:
         """Wait until it has ended; tell whether there is a copy now.
@@ -129,10 +131,14 @@ class Copying:
 
     def stop(self) -> None:
         """Break off, unless all bytes are there; what there is of the copy stays."""
-        if self.is_over or (self._work is not None and not self._work.stop()):
+        if self.is_over:
             return
+        # Before: what is told to stop may end at once.
         self._stopping = True
-        self._left(self)
+        if self._work is not None and not self._work.stop():
+            self._stopping = False
+        else:
+            self._left(self)
 
     def _enter(self) -> None:
         self._users += 1
@@ -195,19 +201,28 @@ class Copying:
             means.bad.get(self.image.id, 0),
         )
         self._work = filler
-        if growing.fd < 0:
-            self._attach(os.dup(claim.fd))
-        elif not _is_same(claim.fd, growing.fd) or claim.offset < growing.available:
-            # What they have read is not to be mixed with what is in another file.
+        if not self._takes(claim):
             growing.settle(GIVEN_UP)
             filler.stop()
-        if self._stopping:
+        elif self._stopping:
             filler.stop()
         self.cached = await filler.run()
         if self.cached:
             means.bad.pop(self.image.id, None)
         elif growing.verdict == BAD:
             means.bad[self.image.id] = means.bad.get(self.image.id, 0) + 1
+
+    def _takes(self, claim: Claim) -> bool:
+        """Tell whether a claim is on the very file that is being read here."""
+        growing = self._growing
+        if growing.fd >= 0:
+            return _is_same(claim.fd, growing.fd) and claim.offset >= growing.available
+        try:
+            self._attach(os.dup(claim.fd))
+        except OSError as error:
+            self._means.trouble(error)
+            return False
+        return True
 
     async def _follow(self, fd: int, lock: int) -> bool:
         """Follow another process; tell whether that ended with a verdict."""

@@ -20,6 +20,7 @@ from glance.cache.claims import BAD, GIVEN_UP, GOOD, Claim
 from glance.cache.growing import GrowingFile
 from glance.cache.held import Held
 from glance.cache.keeper import CacheKeeper
+from glance.cache.pieces import HELD, Pace, Pieces
 from glance.cache.proof import Proof, expected_hashes
 from glance.domain.errors import GlanceError
 from glance.domain.image import Image
@@ -34,21 +35,8 @@ T = TypeVar("T")
 #: begins with another copy than the first, as ``glance.transfers.opening.open_data`` does.
 OpenStore = Callable[..., Awaitable["tuple[IStoreReader, int] | None"]]
 
-#: Bytes of a piece: small ones of slow stores, since readers wait for a whole one. A server may be
-#: fast now and slow the next moment, a file of this machine is rarely.
-SMALLEST_PIECE: Final = 64 * 1024
-LARGEST_PIECE: Final = 1024 * 1024
-LARGEST_OF_FILE: Final = 4 * 1024 * 1024
-
-#: Seconds that a piece may take before the next ones are smaller, or larger.
-_LONG: Final = 0.25
-_SHORT: Final = 0.1
-
-#: Pieces that are read ahead, and as many may wait for their hashes.
-_AHEAD: Final = 2
-
-#: Bytes in the hands of all fills of a process together, where there are not very many of them.
-MEMORY: Final = 128 * 1024 * 1024
+#: Pieces that are read ahead; as many may wait for their hashes.
+_AHEAD: Final = HELD // 2
 
 #: Seconds that a piece may take: a server that gives its data out drop by drop must not keep a fill
 #: for ever.
@@ -74,19 +62,6 @@ class _Wrong(StoreError):
 
 class NoData(StoreError):
     """No store has the image's data."""
-
-
-class Pieces:
-    """How large a piece may be, so that many fills together do not fill the memory."""
-
-    def __init__(self) -> None:
-        self.fills = 0
-
-    @property
-    def largest(self) -> int:
-        """Bytes."""
-        share = MEMORY // (2 * _AHEAD * max(1, self.fills))
-        return max(SMALLEST_PIECE, min(LARGEST_OF_FILE, share))
 
 
 class Filler:
@@ -120,9 +95,8 @@ class Filler:
         self._held = Held(threads, claim.fd)
         self._reactor = reactor
         self._pieces = pieces
+        self._pace = Pace(pieces)
         self._proof = Proof(reactor, hashing, expected_hashes(image))
-        self._piece = SMALLEST_PIECE
-        self._largest = LARGEST_PIECE
         self._attempt = attempt
         self._stopping = False
         self._interruptible: Deferred[Any] | None = None
@@ -257,7 +231,7 @@ class Filler:
     async def _read_back(self) -> None:
         """Hash what somebody else has left behind."""
         try:
-            self._largest = LARGEST_OF_FILE
+            self._pace.begin(of_file=True)
             await self._lead(self._reread, self._claim.offset, write=False)
         except (StoreError, TimeoutError) as error:
             raise _CannotWrite(str(error)) from None
@@ -273,8 +247,7 @@ class Filler:
         try:
             if size != self._claim.size:
                 raise _Wrong("Its data in the store has another length than the catalogue says.")
-            self._largest = LARGEST_OF_FILE if IFileReader.providedBy(reader) else LARGEST_PIECE
-            self._piece = SMALLEST_PIECE
+            self._pace.begin(of_file=IFileReader.providedBy(reader))
             await self._lead(reader.read, size, write=True)
             if reader.size is None:
                 more: bytes = await self._unless_stopped(reader.read(size, 1))
@@ -293,7 +266,7 @@ class Filler:
         try:
             while ahead or offset < end:
                 while len(ahead) < _AHEAD and offset < end:
-                    length = min(self._piece, self._pieces.largest, end - offset)
+                    length = min(self._pace.size, end - offset)
                     reading = read(offset, length).addTimeout(PIECE_TIME, self._reactor)
                     ahead.append((length, reading))
                     offset += length
@@ -318,14 +291,10 @@ class Filler:
                 await one
 
     async def _waited_for(self, reading: Deferred[bytes]) -> bytes:
-        """Wait for a piece, and have the next ones take neither long nor no time at all."""
+        """Wait for a piece, and note how long that took."""
         since = self._reactor.seconds()
         data = await self._unless_stopped(reading)
-        seconds = self._reactor.seconds() - since
-        if seconds > _LONG:
-            self._piece = max(SMALLEST_PIECE, self._piece // 2)
-        elif seconds < _SHORT:
-            self._piece = min(self._largest, 2 * self._piece)
+        self._pace.took(self._reactor.seconds() - since)
         return data
 
     def _reread(self, offset: int, length: int) -> Deferred[bytes]:

@@ -84,10 +84,9 @@ class Follower:
 
         :returns: whether it has ended with a verdict; if not, nobody writes any more.
         """
-        fd = os.dup(self._growing.fd)
-        held = Held(self._threads, fd, self._lock)
+        held = Held(self._threads, self._lock)
         try:
-            return await self._follow(held, fd)
+            return await self._follow(held, self._growing.fd)
         finally:
             held.close()
 
@@ -126,6 +125,8 @@ class Follower:
         return True
 
     async def _sleep(self, seconds: float) -> None:
+        if self._stopping:
+            return
         self._pausing = deferLater(self._reactor, seconds)
         try:
             await self._pausing

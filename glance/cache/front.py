@@ -114,7 +114,8 @@ class ImageCache:
         for copying in work:
             copying.stop()
         ends = [Deferred.fromCoroutine(copying.over()) for copying in work]
-        await DeferredList(ends).addTimeout(_STOP_TIME, self._reactor).addErrback(lambda _: None)
+        over = DeferredList(ends, consumeErrors=True).addTimeout(_STOP_TIME, self._reactor)
+        await over.addErrback(lambda _: None)
 
     async def stop(self) -> None:
         """Let go of everything, threads and index among it."""

@@ -22,7 +22,7 @@ from glance.cache.interfaces import ICacheIndex, ISharedIndex
 from glance.cache.layout import CacheDirectory, CacheFile, can_be_named
 from glance.cache.room import Refusal, Removed, Room
 from glance.domain.caching import CachedImage, by_age
-from glance.domain.errors import ConfigError, Conflict, Unavailable
+from glance.domain.errors import ConfigError, Conflict, GlanceError, Unavailable
 from glance.stores.errors import StoreTimeout
 from glance.stores.threads import Threads
 
@@ -236,7 +236,7 @@ class CacheKeeper:
             await self._forget(removed.copies)
 
     async def _forget(self, image_ids: Sequence[str]) -> None:
-        with suppress(Unavailable):
+        with suppress(GlanceError):
             await self._index.remove(image_ids)
 
     async def _run(self, function: Any, *args: Any) -> Any:

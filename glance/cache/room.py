@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from glance.cache.claims import OPEN, Claim, thd_read_state, thd_write_state
+from glance.cache.claims import OPEN, Claim, thd_write_state
 from glance.cache.layout import CacheDirectory, CacheFile, thd_unlinked, try_lock
+from glance.cache.use import Use, thd_look_at
 from glance.domain.caching import in_order
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -57,23 +58,6 @@ class Removed:
         self.size += file.size
         if complete:
             self.copies.append(file.image_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Use:
-    """What the cache's files take.
-
-    :param total: bytes.
-    :param promised: those of them that are still to be written.
-    :param live: images that are being written now.
-    """
-
-    total: int
-    promised: int
-    live: frozenset[str]
-    copies: list[CacheFile]
-    partials: list[CacheFile]
-    invalid: list[CacheFile]
 
 
 class Room:
@@ -131,12 +115,12 @@ class Room:
         with self._directory.thd_alone(), ExitStack() as undo:
             if os.path.lexists(self._directory.copy(image_id)):
                 return Refusal.PRESENT, removed
-            lock = os.open(self._directory.fill_lock(image_id), _WRITE, 0o600)
-            undo.callback(os.close, lock)
-            if not try_lock(lock, fcntl.LOCK_EX):
+            lock = self._thd_lock_fill(image_id)
+            if lock is None:
                 return Refusal.BUSY, removed
+            undo.callback(os.close, lock)
             undo.callback(thd_unlinked, self._directory.fill_lock(image_id))
-            use = self._thd_use(apart_from=image_id)
+            use = thd_look_at(self._directory, apart_from=image_id)
             offset = self._thd_left_behind(image_id, size if resume else -1)
             # Bytes too many by the limit, or too few that the file system has; whichever is more.
             lacking = max(
@@ -196,7 +180,7 @@ class Room:
         """Remove what is beyond the limit, as far as it is not in use."""
         removed = Removed()
         with self._directory.thd_alone():
-            use = self._thd_use()
+            use = thd_look_at(self._directory)
             lacking = use.total - self._max_size
             self._thd_remove(lacking, use, order, removed, partly=True)
         return removed
@@ -208,7 +192,7 @@ class Room:
         """
         removed = Removed()
         with self._directory.thd_alone():
-            use = self._thd_use()
+            use = thd_look_at(self._directory)
             now = time.time()
             stale = [p for p in use.partials if now - p.modified >= stall_time]
             for file in [*use.invalid, *(p for p in stale if p.image_id not in use.live)]:
@@ -244,25 +228,20 @@ class Room:
 
     # With the node's lock held.
 
-    def _thd_use(self, apart_from: str | None = None) -> _Use:
-        """Look at all files, except for what is there of one image unfinished."""
-        directory = self._directory
-        partials = [p for p in directory.thd_partials() if p.image_id != apart_from]
-        written = {p.image_id: p.size for p in partials}
-        reserved: dict[str, int] = {}
-        for image_id, path in directory.thd_fill_locks().items():
-            if image_id != apart_from and (size := _thd_reserved(path)) is not None:
-                reserved[image_id] = max(size, written.get(image_id, 0))
-        copies, invalid = directory.thd_copies(), directory.thd_invalid()
-        return _Use(
-            total=sum(file.size for file in (*copies, *invalid))
-            + sum((written | reserved).values()),
-            promised=sum(size - written.get(image_id, 0) for image_id, size in reserved.items()),
-            live=frozenset(reserved),
-            copies=copies,
-            partials=partials,
-            invalid=invalid,
-        )
+    def _thd_lock_fill(self, image_id: str) -> int | None:
+        """Get the right to write a copy; ``None`` if somebody has it."""
+        path = self._directory.fill_lock(image_id)
+        lock = os.open(path, _WRITE, 0o600)
+        with ExitStack() as undo:
+            undo.callback(os.close, lock)
+            if not try_lock(lock, fcntl.LOCK_EX):
+                return None
+            if not os.fstat(lock).st_size:
+                undo.pop_all()
+                return lock
+            # What a dead process left is replaced, by which who follows it sees that it is dead.
+            os.unlink(path)
+        return self._thd_lock_fill(image_id)
 
     def _thd_left_behind(self, image_id: str, most: int) -> int:
         """Return how much there is of a copy to go on with; remove one that cannot be used.
@@ -289,7 +268,7 @@ class Room:
     def _thd_remove(
         self,
         lacking: int,
-        use: _Use,
+        use: Use,
         order: Sequence[str],
         removed: Removed,
         *,
@@ -350,20 +329,3 @@ def _thd_lock_unused(path: str) -> int | None:
         return fd
     os.close(fd)
     return None
-
-
-def _thd_reserved(path: str) -> int | None:
-    """Return what a copy that is being written is going to have; ``None`` if nobody writes it."""
-    try:
-        fd = os.open(path, _READ)
-    except OSError:
-        return None
-    try:
-        if try_lock(fd, fcntl.LOCK_SH):
-            # Who wrote it is dead.
-            thd_unlinked(path)
-            return None
-        state = thd_read_state(fd)
-        return None if state is None else state[0]
-    finally:
-        os.close(fd)
