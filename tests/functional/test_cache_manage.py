@@ -59,14 +59,19 @@ def cached(manage: Manage) -> dict[str, dict[str, float]]:
 def test_download_and_delete(server: Server, cache: Path, manage: Manage) -> None:
     assert manage.says("list-cached") == "No cached images.\n"
     image, other = server.image(DATA), server.image(DATA)
-    for _ in range(3):
-        assert server.download(image).body == DATA
-    assert server.download(other).body == DATA
+    for one in (image, other):
+        assert server.download(one).body == DATA
     eventually(lambda: len(cached(manage)) == 2, "both are cached")
-    eventually(lambda: cached(manage)[image]["hits"] == 2, "its hits are counted")
+
+    def hits() -> float:
+        # A copy is there a moment before the index knows of it and can count.
+        assert server.download(image).body == DATA
+        return cached(manage)[image]["hits"]
+
+    eventually(lambda: hits() >= 2, "its hits are counted")
     said = manage.says("list-cached")
     assert said.startswith("Found 2 cached images...\n")
-    row = re.search(rf"^\| {image} \| ([^|]+) \| ([^|]+) \| +8000 \| +2 \|$", said, re.MULTILINE)
+    row = re.search(rf"^\| {image} \| ([^|]+) \| ([^|]+) \| +8000 \| +[2-9]\d* \|$", said, re.MULTILINE)
     assert row is not None, said
     for told in row.groups():
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?", told.strip())
