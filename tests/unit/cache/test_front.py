@@ -533,6 +533,19 @@ class SeveralProcessesTests(FrontCase):
         self.pass_time(WHILE)
         self.assertEqual(self.content(others), DATA)
 
+    def test_another_file_was_finished_by_a_third_one(self):
+        mine, others = self.open_both()
+        there = others._growing.available
+        self.room.thd_drop([IMAGE], unfinished=True)
+        self.die(self.cache)
+        third, _ = self.room.thd_claim(IMAGE, SIZE, [])
+        os.pwrite(third.fd, b"x" * SIZE, 0)
+        third.thd_commit()
+        os.close(third.fd)
+        self.pass_time(WHILE)
+        self.failureResultOf(others.prefetch(there, 5), ReadElsewhere)
+        others.close()
+
     def test_full_disk_of_the_one_that_fills(self):
         mine, others = self.open_both()
         there = others._growing.available
