@@ -52,6 +52,11 @@ setup(
             "glance-control = glance.cmd.control:main",
             "glance-scrubber = glance.cmd.scrubber:main",
             "glance-status = glance.cmd.status:main",
+            "glance-cache = glance.cmd.cache:main",
+            "glance-cache-cleaner = glance.cmd.cache_cleaner:main",
+            "glance-cache-pruner = glance.cmd.cache_pruner:main",
+            "glance-cache-prefetcher = glance.cmd.cache_prefetcher:main",
+            "glance-cache-manage = glance.cmd.cache_manage:main",
         ],
         # For the tools of oslo.policy, such as oslopolicy-sample-generator.
         "oslo.policy.policies": ["glance = glance.identity.rules:list_rules"],

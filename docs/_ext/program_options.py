@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
+from typing import Any
 
 from docutils import nodes
 from oslo_config import cfg
@@ -20,7 +21,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from glance.config import cli
-from glance.config.programs import PROGRAMS, Program
+from glance.config.programs import CLIENTS, PROGRAMS, Program
 from glance.config.sample import defaults
 
 #: Words of help texts that are typed as they stand.
@@ -55,16 +56,30 @@ class Command:
     entries: list[Entry]
 
 
-def make_parser(program: Program) -> argparse.ArgumentParser:
-    """Make a program's parser, with what ``add_arguments`` of its module adds."""
-    module = import_module("glance.cmd." + program.name.removeprefix("glance-").replace("-", "_"))
+def make_parser(name: str) -> argparse.ArgumentParser:
+    """Make a program's parser.
+
+    It is that of ``make_parser`` in the module of a program without configuration; of others, the
+    general one with what ``add_arguments`` adds.
+    """
+    module = _module(name)
+    if name in CLIENTS:
+        made: argparse.ArgumentParser = module.make_parser()
+        return made
     extra = getattr(module, "add_arguments", None)
-    return cli.make_parser(program, cli.CommandLine(), extra)
+    return cli.make_parser(PROGRAMS[name], cli.CommandLine(), extra)
 
 
-def general(program: Program, parser: argparse.ArgumentParser) -> list[Entry]:
-    """Return what the program takes whatever the sub-command."""
-    declared = {opt.dest: opt for opt in program.command_line()}
+def _module(name: str) -> Any:
+    return import_module("glance.cmd." + name.removeprefix("glance-").replace("-", "_"))
+
+
+def general(program: Program | None, parser: argparse.ArgumentParser) -> list[Entry]:
+    """Return what a program takes whatever the sub-command.
+
+    :param program: ``None`` for one without configuration.
+    """
+    declared = {opt.dest: opt for opt in program.command_line()} if program else {}
     entries = list(_entries(parser, parser._actions, declared))
     # The parser has these last, readers look for them first.
     return sorted(entries, key=lambda entry: not {"--help", "--version"} & {*entry.names})
@@ -157,11 +172,10 @@ class ProgramOptions(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Make the lists."""
         name = self.arguments[0]
-        if name not in PROGRAMS:
+        if name not in PROGRAMS and name not in CLIENTS:
             raise self.error(f"there is no program {name!r}")
-        program = PROGRAMS[name]
-        parser = make_parser(program)
-        made: list[nodes.Node] = [_list(general(program, parser))]
+        parser = make_parser(name)
+        made: list[nodes.Node] = [_list(general(PROGRAMS.get(name), parser))]
         for command in commands(parser):
             paragraph = nodes.paragraph("", "For ")
             paragraph += _joined(nodes.literal("", words) for words in command.spellings)
@@ -203,14 +217,16 @@ def _joined(parts: Iterator[nodes.Node]) -> list[nodes.Node]:
 
 def man_pages(author: str) -> list[tuple[str, str, str, str, int]]:
     """Return Sphinx's list of man pages: one for each program, with its summary as description."""
+    summaries = {name: program.summary for name, program in PROGRAMS.items()}
+    summaries |= {name: _module(name).SUMMARY for name in CLIENTS}
     return [
-        (f"cli/{name}", name, _description(program), author, 1)
-        for name, program in PROGRAMS.items()
+        (f"cli/{name}", name, _description(summary), author, 1)
+        for name, summary in summaries.items()
     ]
 
 
-def _description(program: Program) -> str:
-    sentence = program.summary.split(". ")[0].rstrip(".")
+def _description(summary: str) -> str:
+    sentence = summary.split(". ")[0].rstrip(".")
     return sentence[0].lower() + sentence[1:]
 
 

@@ -65,6 +65,7 @@ def own_headers_of(found: Route, status: int) -> dict[str, Any]:
 
 _IMAGE = "/images/<image_id>"
 _MEMBER = f"{_IMAGE}/members/<member_id>"
+_CACHED = "/cache/<image_id>"
 
 #: Where clients go on to, by method, path and status: which routes, and where parts of their path
 #: are found.
@@ -97,7 +98,12 @@ _NEXT: dict[tuple[str, str, int], tuple[dict[str, str], tuple[tuple[str, str], .
             ("HEAD", f"{_IMAGE}/file"),
             ("POST", f"{_IMAGE}/actions/deactivate"),
             ("DELETE", _IMAGE),
+            ("PUT", _CACHED),
         ),
+    ),
+    ("PUT", _CACHED, 202): (
+        {"image_id": "$request.path.image_id"},
+        (("GET", "/cache/nodes/<image_id>"), ("DELETE", _CACHED)),
     ),
     ("POST", f"{_IMAGE}/actions/deactivate", 204): (
         {"image_id": "$request.path.image_id"},

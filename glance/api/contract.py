@@ -94,6 +94,13 @@ def schemas(served: Mapping[str, Mapping[str, Any]]) -> dict[str, Schema]:
         "image_tasks": _object({"tasks": {"type": "array", "items": _IMAGE_TASK}}),
         "import_info": _object({"import-methods": _IMPORT_METHODS}),
         "usage": _object({"usage": {"type": "object", "additionalProperties": _USAGE}}),
+        "cache": _object({"cached_images": _COPIES, "queued_images": _IDS}),
+        "cached_images": _object({"cached_images": _COPIES}),
+        "queued_images": _object({"queued_images": _IDS}),
+        "cache_nodes": {"type": "array", "items": _TEXT},
+        "cache_pruned": _object({"total_files_pruned": _COUNT, "total_bytes_pruned": _COUNT}),
+        "num_deleted": _object({"num_deleted": _COUNT}),
+        "null": {"type": "null"},
         "schema": {
             **_object({"name": _TEXT, "properties": {"type": "object"}}),
             "description": "A JSON schema, with the relations of links as an older draft had them",
@@ -134,6 +141,21 @@ _USAGE: Schema = _object(
         "limit": {"type": "integer", "minimum": -1, "description": "-1 for none"},
     }
 )
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_EPOCH: Schema = {"type": "number", "description": "Seconds since 1970-01-01T00:00:00Z"}
+_IDS: Schema = {"type": "array", "items": _TEXT}
+_COPY: Schema = _object(
+    {
+        "image_id": _TEXT,
+        "hits": {**_COUNT, "description": "How often it was sent to the end"},
+        "last_accessed": _EPOCH,
+        "last_modified": _EPOCH,
+        "size": _COUNT,
+    }
+)
+# The driver centralized_db adds these.
+_COPY["properties"] |= {"id": {"type": ["integer", "null"]}, "checksum": _TEXT_OR_NULL}
+_COPIES: Schema = {"type": "array", "items": _COPY}
 _ERROR: Schema = {
     **_object(
         {

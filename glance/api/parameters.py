@@ -158,6 +158,11 @@ _header(
 _header("If-None-Match", {"type": "string"}, "ETag of the data that the client has")
 _header("If-Range", {"type": "string"}, "ETag of the data that the client has a part of")
 _header(
+    "X-Image-Cache-Clear-Target",
+    {"type": "string", "enum": ["cache", "queue", ""]},
+    "Whether copies go, or wishes for some; empty or absent: both",
+)
+_header(
     "X-OpenStack-Request-ID",
     {"type": "string"},
     "Name of the request in logs, made up by the caller: visible ASCII; one that is longer than the"

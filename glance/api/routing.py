@@ -18,6 +18,7 @@ from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import NotFound as NoRoute
 
 from glance.api.errors import RETRY_AFTER, render_error, status_of, title_of
 from glance.api.streaming import StreamingRequest
@@ -67,6 +68,7 @@ class Route:
 
     :param path: below the version segment, in werkzeug's notation.
     :param no_body: a body sent with it is refused, as the API reference says of some routes.
+    :param only: other methods on the path are not found instead of not allowed.
     :param policies: the policy rules that are asked, the first one always.
     :param success: statuses of answers to requests that succeed, the usual one first.
     :param errors: statuses of refusals particular to the route; see :func:`statuses_of`.
@@ -78,6 +80,7 @@ class Route:
     method: str
     path: str
     no_body: bool = False
+    only: bool = False
     policies: tuple[str, ...] = ()
     success: tuple[int, ...] = (200,)
     errors: tuple[int, ...] = ()
@@ -310,22 +313,32 @@ def marked(resources: Iterable[object]) -> Iterator[tuple[Route, Handler]]:
             yield found, getattr(resource, name)
 
 
+def _no_route(request: StreamingRequest, **parts: str) -> bytes:
+    return answer_error(request, NoRoute())
+
+
 def make_app(dispatcher: Dispatcher, resources: Iterable[object]) -> Klein:
     """Bind the marked methods of resources into one Klein application."""
     app = Klein()
     app.url_map.merge_slashes = False
+    lonely: dict[str, set[str]] = {}
+
+    def bind(path: str, methods: Iterable[str], endpoint: str, function: Any) -> None:
+        app.route(path, methods=[*methods], endpoint=endpoint, strict_slashes=True)(function)
+
     for found, handler in marked(resources):
-        app.route(
-            found.path,
-            methods=[found.method],
-            endpoint=f"{found.method} {found.path}",
-            strict_slashes=True,
-        )(dispatcher.endpoint(handler, found))
+        name = f"{found.method} {found.path}"
+        bind(found.path, [found.method], name, dispatcher.endpoint(handler, found))
+        if found.only:
+            lonely.setdefault(found.path, set()).add(found.method)
 
     for rule in app.url_map.iter_rules():
         # werkzeug lets HEAD stand in for GET; this API answers it where a route says so.
         if rule.methods is not None and "GET" in rule.methods:
             rule.methods.discard("HEAD")
+
+    for path, methods in lonely.items():
+        bind(path, sorted(_STANDARD_METHODS - methods), f"nothing else {path}", _no_route)
 
     @app.handle_errors(HTTPException)
     def refuse(request: Any, failure: Any) -> Any:

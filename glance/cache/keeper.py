@@ -70,6 +70,11 @@ class CacheKeeper:
 
     # What there is.
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether the index is one of all nodes."""
+        return bool(ISharedIndex.providedBy(self._index))
+
     async def entries(self) -> list[CachedImage]:
         """Return what is known of all copies, the one that was asked for last first.
 
@@ -102,11 +107,29 @@ class CacheKeeper:
         nodes: list[str] = await self._index.nodes_with(image_id)
         return nodes
 
+    async def cached(self) -> list[str]:
+        """Return the images that there are complete copies of, in any order."""
+        return [file.image_id for file in await self._run(self._directory.thd_copies)]
+
+    # Turns.
+
+    async def hold(self, name: str) -> int | None:
+        """Become the only one on this node that does something, for as long as that takes.
+
+        :param name: what is done.
+        :returns: a descriptor, which is closed at the end; ``None`` if another one does it.
+        """
+        return await self._threads.run(self._directory.thd_hold, name, late=_thd_close)
+
     # Wishes.
 
     async def queued(self) -> list[str]:
         """Return the images that are to be cached, the oldest wish first."""
         return await self._run(self._directory.thd_queued)
+
+    async def is_queued(self, image_id: str) -> bool:
+        """Tell whether somebody wishes that an image be cached."""
+        return await self._run(os.path.lexists, self._directory.wish(image_id))
 
     async def queue(self, image_id: str) -> bool:
         """Wish that an image be cached; tell whether that is new and not fulfilled already."""
@@ -136,6 +159,15 @@ class CacheKeeper:
         await self._removed(removed)
         return outcome
 
+    async def is_being_written(self, image_id: str) -> bool:
+        """Tell whether some process of the node writes the copy of an image."""
+        return await self._run(self._room.thd_is_claimed, image_id)
+
+    async def written(self, image_ids: Sequence[str]) -> int:
+        """Return how many bytes there are of the unfinished copies of some images."""
+        partials = await self._run(self._directory.thd_partials)
+        return sum(file.size for file in partials if file.image_id in image_ids)
+
     async def record(self, image_id: str, size: int, checksum: str | None = None) -> None:
         """Note that an image has been cached just now."""
         now = time.time()
@@ -155,10 +187,14 @@ class CacheKeeper:
 
     async def drop_all(self) -> int:
         """Remove all copies; return how many there were."""
-        names = [file.image_id for file in await self._run(self._directory.thd_copies)]
-        removed = await self._run(self._room.thd_drop, names)
-        await self._forget(names)
+        removed = await self.drop_these(await self.cached())
         return len(removed.copies)
+
+    async def drop_these(self, image_ids: Sequence[str]) -> Removed:
+        """Remove the copies of some images."""
+        removed: Removed = await self._run(self._room.thd_drop, image_ids)
+        await self._forget(image_ids)
+        return removed
 
     async def image_is_gone(self, image_id: str) -> None:
         """Remove all that there is of an image that was deleted."""
@@ -225,3 +261,8 @@ def _thd_let_go(outcome: tuple[Claim | Refusal, Removed]) -> None:
         finally:
             claim.abandon()
             os.close(claim.fd)
+
+
+def _thd_close(fd: int | None) -> None:
+    if fd is not None:
+        os.close(fd)

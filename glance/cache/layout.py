@@ -133,6 +133,19 @@ class CacheDirectory:
         finally:
             os.close(fd)
 
+    def thd_hold(self, name: str) -> int | None:
+        """Become the only one on this node that does something, for as long as that takes.
+
+        :param name: what is done.
+        :returns: a descriptor, which is closed at the end; ``None`` if another one does it.
+        """
+        path = os.path.join(self._locks, name)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if try_lock(fd, fcntl.LOCK_EX):
+            return fd
+        os.close(fd)
+        return None
+
     def thd_copies(self) -> list[CacheFile]:
         """List the complete copies."""
         return _thd_list(self.root)

@@ -136,6 +136,11 @@ class Room:
             undo.pop_all()
         return Claim(self._directory, image_id, size, fd, lock, offset), removed
 
+    def thd_is_claimed(self, image_id: str) -> bool:
+        """Tell whether some process writes the copy of an image."""
+        with self._directory.thd_alone():
+            return _thd_reserved(self._directory.fill_lock(image_id)) is not None
+
     def thd_follow(self, image_id: str) -> tuple[int, int] | None:
         """Open the copy that another process is writing, in use from now on.
 
@@ -153,6 +158,11 @@ class Room:
                 return None
             undo.pop_all()
         return fd, lock
+
+    def thd_excess(self) -> int:
+        """Return how many bytes there are beyond the limit; negative for those that are left."""
+        with self._directory.thd_alone():
+            return self._thd_use().total - self._max_size
 
     def thd_is_written(self, lock: int) -> bool:
         """Tell whether who writes a copy is alive.

@@ -85,10 +85,7 @@ def thd_authentication(setting: Setting) -> Iterator[Finding]:
     """Look whether callers can be told apart as the configuration wants it."""
     conf = setting.conf
     options = conf[GROUP]
-    flavor = conf.paste_deploy.flavor
-    authenticated = authenticates(flavor)
-    if "cach" in (flavor or "") and "image_cache_dir" not in conf:
-        yield doubt(f"[paste_deploy]flavor = {flavor}: this release has no image cache.")
+    authenticated = authenticates(conf.paste_deploy.flavor)
     if conf.paste_deploy.config_file:
         yield doubt(
             "[paste_deploy]config_file is not read: pipelines are chosen by flavor alone. What "

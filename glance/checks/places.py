@@ -50,29 +50,28 @@ def _thd_open_to_us(path: str) -> bool:
 
 
 def thd_directories(setting: Setting) -> Iterator[Finding]:
-    """Look at the directories of the service's own: state, log, cache and staging."""
+    """Look at the directories of the service's own: state, log and staging."""
     loaded = setting.loaded
     if loaded.embedded or loaded.conf.state_dir:
-        yield from _thd_usable("[DEFAULT]state_dir", str(loaded.state_dir))
+        yield from thd_usable("[DEFAULT]state_dir", str(loaded.state_dir))
     log = loaded.conf.log_file or ""
     if log or loaded.conf.log_dir:
         path = os.path.join(loaded.conf.log_dir or "", log)
         option = "log_dir" if loaded.conf.log_dir else "log_file"
         place = os.path.dirname(path) or "."
         if os.path.lexists(place):
-            yield from _thd_usable(f"[DEFAULT]{option}", place)
+            yield from thd_usable(f"[DEFAULT]{option}", place)
         else:
             yield fault(f"[DEFAULT]{option}: {place} is missing; make it.")
-    if cache := setting.written("DEFAULT", "image_cache_dir"):
-        yield from _thd_usable("[DEFAULT]image_cache_dir", cache)
     staging = _staging(setting)
     if staging is not None:
         option, path = staging
-        yield from _thd_usable(option, path)
+        yield from thd_usable(option, path)
         yield from _thd_leftovers(option, path)
 
 
-def _thd_usable(option: str, path: str) -> Iterator[Finding]:
+def thd_usable(option: str, path: str) -> Iterator[Finding]:
+    """Say what is wrong with a directory, if anything is."""
     problem = thd_trouble(path)
     if problem is not None:
         yield fault(f"{option}: {path} {problem}.")

@@ -130,7 +130,15 @@ def check(argv: Sequence[str], *, as_json: bool, patience: float) -> int:
 
 def all_checks() -> list[Check]:
     """Return the checks in their order: the three of release 33.0.0, by their names, then ours."""
-    from glance.checks import access, catalogue, configuration, database, places, storage
+    from glance.checks import (
+        access,
+        caching,
+        catalogue,
+        configuration,
+        database,
+        places,
+        storage,
+    )
     from glance.checks.running import Check
 
     database_, stores = "Database Schema", "Stores"
@@ -146,6 +154,7 @@ def all_checks() -> list[Check]:
         Check("Directories", places.thd_directories),
         Check(database_, database.thd_schema),
         Check(stores, storage.thd_stores),
+        Check("Image Cache", partial(caching.thd_cache, _choose_cache_index)),
         Check("Image Locations", catalogue.thd_locations, needs=database_),
         Check("Pending Deletes", catalogue.thd_pending_deletes, needs=database_),
         Check("Work In Progress", catalogue.thd_work, needs=database_),
@@ -156,6 +165,12 @@ def _load_protection(conf: Any, rules: Any) -> Any:
     from glance.services.access import thd_load_protection
 
     return thd_load_protection(conf, rules)
+
+
+def _choose_cache_index(conf: Any) -> str | None:
+    from glance.services.cache_check import check_cache_options
+
+    return check_cache_options(conf)
 
 
 def _make_tls(conf: Any, warn: Callable[[str], None]) -> Any:

@@ -285,7 +285,7 @@ def _check_together(values: _Values, program: Program) -> None:
     conf = values.conf
     declared = {(group, opt.dest): opt for group, opt in program.declared()}
     connection = declared.get(("database", "connection"))
-    if connection is not None and not conf.database.connection:
+    if connection is not None and program.catalogue and not conf.database.connection:
         raise ConfigError(
             "[database]connection is not set. Put the URL of the database into a configuration "
             "file, or start without any configuration file to use a SQLite database of its own."

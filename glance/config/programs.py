@@ -44,6 +44,7 @@ class Program:
     :param options: its declarations, by subject.
     :param cli: options of ``[DEFAULT]`` that its command line takes.
     :param embedded: whether it works without any configuration file, on a database of its own.
+    :param catalogue: whether it cannot do without the catalogue's database.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Program:
     options: tuple[Options, ...]
     cli: tuple[str, ...]
     embedded: bool = False
+    catalogue: bool = True
 
     def declared(self) -> Iterator[tuple[str, cfg.Opt]]:
         """Yield every option with its group."""
@@ -155,6 +157,68 @@ PROGRAMS["glance-status"] = Program(
     cli=general.CLI,
     embedded=True,
 )
+
+
+# The cache is the API's, and where it lies stands in the API's files; those of the OpenStack Glance
+# project's service had it in a file of the cache's own, which all of its programs share.
+_CACHE_FILES = (*_API.files, "glance-cache")
+_CACHE = (general.OPTIONS, cache.OPTIONS, database.OPTIONS)
+#: Whoever removes copies has to know where what is no copy stands.
+_CACHE_KEPT = (
+    *_CACHE,
+    only(
+        store.OPTIONS,
+        "enabled_backends",
+        "stores",
+        "filesystem_store_datadir",
+        "filesystem_store_datadirs",
+    ),
+)
+_CACHE_FILLED = (*_CACHE, transfers.OPTIONS, store.OPTIONS, importing.OPTIONS)
+
+PROGRAMS |= {
+    program.name: program
+    for program in (
+        Program(
+            name="glance-cache",
+            summary="Clean, prune and fill this node's image cache, again and again.",
+            files=_CACHE_FILES,
+            options=_CACHE_FILLED,
+            cli=general.CLI,
+            embedded=True,
+        ),
+        Program(
+            name="glance-cache-cleaner",
+            summary="Remove broken, abandoned and outdated copies from this node's image cache.",
+            files=_CACHE_FILES,
+            options=_CACHE_KEPT,
+            cli=general.CLI,
+            embedded=True,
+            catalogue=False,
+        ),
+        Program(
+            name="glance-cache-pruner",
+            summary="Bring this node's image cache back to image_cache_max_size.",
+            files=_CACHE_FILES,
+            options=_CACHE_KEPT,
+            cli=general.CLI,
+            embedded=True,
+            catalogue=False,
+        ),
+        Program(
+            name="glance-cache-prefetcher",
+            summary="Fetch what is queued into this node's image cache.",
+            files=_CACHE_FILES,
+            options=_CACHE_FILLED,
+            cli=general.CLI,
+            embedded=True,
+        ),
+    )
+}
+
+#: What reads no configuration, and asks an image service over HTTP instead. Their modules have
+#: parsers of their own (``make_parser``), and a ``SUMMARY``.
+CLIENTS = ("glance-cache-manage",)
 
 
 def search_directories() -> list[Path]:

@@ -1,7 +1,7 @@
 """Writes the sample configuration files from the declarations.
 
-``python -m glance.config.sample`` writes ``conf/<program>.conf``; with ``--check`` it only tells,
-by its exit code, whether they are what it would write.
+``python -m glance.config.sample`` writes ``conf/<program>.conf`` for each program that has one;
+with ``--check`` it only tells, by its exit code, whether they are what it would write.
 """
 
 from __future__ import annotations
@@ -37,16 +37,21 @@ STORE_HEAD = """\
 """
 
 
+def sampled() -> list[Program]:
+    """Return the programs that have a file of their own; the others share those."""
+    return [program for program in PROGRAMS.values() if program.files[-1] == program.name]
+
+
 def write(directory: Path) -> None:
-    """Write the sample file of every program."""
-    for program in PROGRAMS.values():
+    """Write the sample file of every program that has one."""
+    for program in sampled():
         (directory / f"{program.name}.conf").write_text(sample(program), encoding="utf-8")
 
 
 def outdated(directory: Path) -> list[str]:
     """Return the names of sample files that are missing or not as they would be written."""
     found = []
-    for program in PROGRAMS.values():
+    for program in sampled():
         path = directory / f"{program.name}.conf"
         if not path.exists() or path.read_text(encoding="utf-8") != sample(program):
             found.append(path.name)

@@ -49,6 +49,7 @@ class Control:
     await_child: float = 0
     respawn: bool = False
     _limits_raised: bool = False
+    _several: bool = False
 
     def run(self, command: str, servers: Sequence[Server]) -> int:
         """Carry a command out.
@@ -57,11 +58,12 @@ class Control:
         :param servers: which servers; one alone was asked for by its name.
         :returns: the exit code.
         """
+        self._several = len(servers) > 1
         there = [server for server in servers if server.available()]
         for server in servers:
             if server not in there:
-                tell = self.warn if len(servers) == 1 else self.say
-                skipping = "" if len(servers) == 1 else "Skipping "
+                tell = self.say if self._several else self.warn
+                skipping = "Skipping " if self._several else ""
                 tell(f"{skipping}{server.name}: {server.absence}.")
         if not there:
             return UNAVAILABLE
@@ -73,6 +75,7 @@ class Control:
         return self._start(servers, OK)
 
     def _start(self, servers: Sequence[Server], worst: int) -> int:
+        servers = [server for server in servers if self._is_wanted(server)]
         if not self.respawn:
             return max([worst, *self._each(self._start_one, servers)])
         from glance.control.respawn import Watcher
@@ -87,6 +90,13 @@ class Control:
         with watcher.holding():
             results = self._each(start, servers)
             return max([worst, *results, watcher.run()])
+
+    def _is_wanted(self, server: Server) -> bool:
+        """Tell whether a server is to be started: one alone was asked for in so many words."""
+        if not self._several or self.starter.has_work(server, self.config):
+            return True
+        self.say(f"Skipping {server.name}: [DEFAULT]{server.needs} is not set.")
+        return False
 
     def stop_all(self, servers: Sequence[Server]) -> int:
         """Stop servers: after some time by breaking off what they have under way."""

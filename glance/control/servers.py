@@ -21,6 +21,7 @@ class Server:
     :param maker: the module that makes its service.
     :param arguments: what it is always started with.
     :param reloadable: whether it reads its configuration again on SIGHUP.
+    :param needs: the option of ``[DEFAULT]`` without which there is nothing for it to do.
     :param absence: what to say where it is not there.
     """
 
@@ -28,6 +29,7 @@ class Server:
     maker: str
     arguments: tuple[str, ...] = ()
     reloadable: bool = False
+    needs: str = ""
     absence: str = "it is not part of this installation"
 
     @property
@@ -46,7 +48,7 @@ class Server:
 SERVERS: tuple[Server, ...] = (
     Server("glance-api", "glance.services.tap", reloadable=True),
     Server("glance-scrubber", "glance.services.scrubber_tap", ("--daemon",)),
-    Server("glance-cache", "glance.services.cache_tap", reloadable=True),
+    Server("glance-cache", "glance.services.cache_tap", reloadable=True, needs="image_cache_dir"),
     Server(
         "glance-registry",
         "glance.services.registry_tap",

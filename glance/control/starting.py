@@ -160,6 +160,17 @@ class Starter:
         except ConfigError as error:
             raise ControlError(f"{server.name} is left as it is: {error.message}") from None
 
+    def has_work(self, server: Server, config: Path | None) -> bool:
+        """Tell whether there is anything for a server to do, as far as its configuration tells."""
+        if not server.needs:
+            return True
+        try:
+            loaded = load(server.name, self.options(server, config))
+        except ConfigError:
+            # It says so itself.
+            return True
+        return bool(loaded.conf[server.needs])
+
     def log_file(self, server: Server) -> Path | None:
         """Return where a server logs to unless it is configured to log elsewhere."""
         return self.logs.directory() / f"{server.name}.log" if self.logs else None

@@ -39,9 +39,9 @@ _node = select(_n.node_reference_id).where(_n.node_reference_url == bindparam("u
 _of_node = _c.node_reference_id == _node.scalar_subquery()
 _find_node = Prepared(_node)
 _all = Prepared(
-    select(_c.image_id, _c.size, _c.hits, _c.last_accessed, _c.last_modified, _c.checksum).where(
-        _of_node
-    )
+    select(
+        _c.image_id, _c.size, _c.hits, _c.last_accessed, _c.last_modified, _c.checksum, _c.id
+    ).where(_of_node)
 )
 _at: Any = bindparam("at", type_=DateTime())
 _count = Prepared(
@@ -72,8 +72,8 @@ def thd_node(connection: Connection, url: str) -> int:
 def thd_entries(connection: Connection, url: str) -> list[CachedImage]:
     """Return what a node has."""
     return [
-        CachedImage(image_id, size, hits, _seconds(accessed), _seconds(modified), checksum)
-        for image_id, size, hits, accessed, modified, checksum in _all.thd_rows(
+        CachedImage(image_id, size, hits, _seconds(accessed), _seconds(modified), checksum, number)
+        for image_id, size, hits, accessed, modified, checksum, number in _all.thd_rows(
             connection, {"url": url}
         )
     ]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
+
+#: What the cache makes in its directory.
+DIRECTORIES: Final = ("incomplete", "invalid", "queue", "locks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,7 @@ class CachedImage:
     :param last_accessed: when it was sent last, or made; seconds since the epoch.
     :param last_modified: when it was made; seconds since the epoch.
     :param checksum: MD5 in hexadecimal digits, where it was noted.
+    :param number: the entry's own, where the index numbers its entries.
     """
 
     image_id: str
@@ -23,6 +28,7 @@ class CachedImage:
     last_accessed: float
     last_modified: float
     checksum: str | None = None
+    number: int | None = field(default=None, compare=False)
 
 
 def by_age(entries: Iterable[CachedImage]) -> list[str]:

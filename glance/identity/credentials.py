@@ -5,6 +5,7 @@ Bodies are those of ``POST /v3/auth/tokens`` in the Identity API reference.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,12 +33,12 @@ class Credentials:
 
     :param auth_url: where; without a slash at its end.
     :param body: of the login; never logged.
-    :param section: the section they come from, for messages.
+    :param source: where they come from, for messages; a section in brackets, say.
     """
 
     auth_url: str
     body: dict[str, Any] = field(repr=False, compare=False)
-    section: str
+    source: str
 
 
 def read_credentials(conf: Any, section: str) -> Credentials:
@@ -45,7 +46,16 @@ def read_credentials(conf: Any, section: str) -> Credentials:
 
     :raises ConfigError: something is missing, or does not go together.
     """
-    return _Section(conf[section], section).credentials()
+    return make_credentials(conf[section], f"[{section}]")
+
+
+def make_credentials(options: Mapping[str, Any], source: str) -> Credentials:
+    """Make credentials of options by their names; one that is not there is not set.
+
+    :param source: where they come from, for messages.
+    :raises ConfigError: something is missing, or does not go together.
+    """
+    return _Options(options, source).credentials()
 
 
 def check_url(url: str, option: str) -> str:
@@ -66,14 +76,14 @@ def check_url(url: str, option: str) -> str:
     return url.rstrip("/")
 
 
-class _Section:
-    def __init__(self, options: Any, name: str) -> None:
+class _Options:
+    def __init__(self, options: Mapping[str, Any], source: str) -> None:
         self._options = options
-        self._name = name
+        self._source = source
 
     def get(self, name: str) -> str | None:
         """Return an option's value; an empty one is none."""
-        return self._options[name] or None
+        return self._options.get(name) or None
 
     def need(self, *names: str) -> str:
         """Return the first value that is set.
@@ -84,12 +94,12 @@ class _Section:
             if value := self.get(name):
                 return value
         raise ConfigError(
-            f"[{self._name}] {' or '.join(names)} is not set; the service needs it to log in to "
+            f"{self._source} {' or '.join(names)} is not set; the service needs it to log in to "
             "the identity service."
         )
 
     def credentials(self) -> Credentials:
-        url = check_url(self.need("auth_url"), f"[{self._name}] auth_url")
+        url = check_url(self.need("auth_url"), f"{self._source} auth_url")
         kind = self.get("auth_type")
         if kind is None:
             application = self.get("application_credential_secret")
@@ -100,10 +110,10 @@ class _Section:
             auth = self._application()
         else:
             raise ConfigError(
-                f"[{self._name}] auth_type = {kind} is not available; it must be one of password, "
+                f"{self._source} auth_type = {kind} is not available; it must be one of password, "
                 "v3password and v3applicationcredential."
             )
-        return Credentials(url, {"auth": auth}, self._name)
+        return Credentials(url, {"auth": auth}, self._source)
 
     def _password(self) -> dict[str, Any]:
         user = self._user() | {"password": self.need("password")}
@@ -141,7 +151,7 @@ class _Section:
             if value := self.get(name):
                 return {name.rpartition("_")[2]: value}
         raise ConfigError(
-            f"[{self._name}] {' or '.join(_DOMAINS[of][:2])} is not set; a name alone does not "
+            f"{self._source} {' or '.join(_DOMAINS[of][:2])} is not set; a name alone does not "
             f"say which {of} is meant."
         )
 
@@ -159,13 +169,13 @@ class _Section:
             scopes["domain_name"] = {"domain": {"name": domain}}
         if system := self.get("system_scope"):
             if system != "all":
-                raise ConfigError(f"[{self._name}] system_scope = {system}: it can only be all.")
+                raise ConfigError(f"{self._source} system_scope = {system}: it can only be all.")
             scopes["system_scope"] = {"system": {"all": True}}
         if trust := self.get("trust_id"):
             scopes["trust_id"] = {"OS-TRUST:trust": {"id": trust}}
         if len(scopes) > 1:
             raise ConfigError(
-                f"[{self._name}] {' and '.join(scopes)} exclude each other: the service can act "
+                f"{self._source} {' and '.join(scopes)} exclude each other: the service can act "
                 "in one scope only."
             )
         return next(iter(scopes.values()), None)

@@ -26,3 +26,13 @@ def authenticates(flavor: str | None) -> bool:
             f"[paste_deploy] flavor = {name} is unknown. It must be unset or one of {known}."
         )
     return name in _KEYSTONE
+
+
+def wants_cache(flavor: str | None) -> bool:
+    """Tell whether data is to be cached on this node."""
+    return "cach" in (flavor or "")
+
+
+def has_old_cache_routes(flavor: str | None) -> bool:
+    """Tell whether the cache can be managed by the routes of old, too."""
+    return "cachemanagement" in (flavor or "")

@@ -57,10 +57,17 @@ _log = Logger()
 
 
 class CallFailed(Exception):
-    """A service did not answer, or not as it should; the text is for the log."""
+    """A service did not answer, or not as it should; the text is for the log.
+
+    :param cause: what came in between, where there was no answer at all.
+    """
+
+    def __init__(self, text: str, cause: BaseException | None = None) -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
-class _TooLong(Exception):
+class TooLong(Exception):
     """An answer is longer than any should be."""
 
 
@@ -76,12 +83,12 @@ _TROUBLE = (
     SSL.Error,
     TimeoutError,
     VerificationError,
-    _TooLong,
+    TooLong,
 )
 
 
 #: Whose text says it all.
-_SELF_EXPLAINING = (ConnectError, ConnectionDone, ConnectionLost, DNSLookupError, _TooLong)
+_SELF_EXPLAINING = (ConnectError, ConnectionDone, ConnectionLost, DNSLookupError, TooLong)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +169,35 @@ class HttpCaller:
                 await deferLater(self._reactor, pause)
                 pause *= 2
             try:
-                answer = await self._take_turn(method, url, headers, params, json)
-            except _TROUBLE as error:
-                trouble = describe(error)
+                answer = await self.once(method, url, headers=headers, params=params, json=json)
+            except CallFailed as error:
+                failure = error
             else:
                 if answer.status < 500:
                     return answer
-                trouble = f"it answered {answer.status}"
-            _log.debug("{method} {url}: {trouble}", method=method, url=url, trouble=trouble)
-        raise CallFailed(f"{method} {url}: {trouble}")
+                failure = CallFailed(f"{method} {url}: it answered {answer.status}")
+            _log.debug("{trouble}", trouble=failure)
+        raise failure
+
+    async def once(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        json: Any = None,
+    ) -> Answer:
+        """Make a request once, and return the answer whatever its status.
+
+        :param json: the body.
+        :raises CallFailed: there was no answer; its ``cause`` says why.
+        """
+        try:
+            return await self._take_turn(method, url, headers, params, json)
+        except _TROUBLE as error:
+            cause = innermost(error)
+            raise CallFailed(f"{method} {url}: {describe(cause)}", cause) from None
 
     async def _take_turn(self, *request: Any) -> Answer:
         await self._turns.acquire()
@@ -213,7 +240,7 @@ def read_body(response: Any, limit: int = BODY_LIMIT) -> Deferred[bytes]:
 
     Cancelling closes the connection.
 
-    :raises _TooLong: it is longer than the limit; the rest is not read.
+    :raises TooLong: it is longer than the limit; the rest is not read.
     """
     reader = _Body(limit)
     response.deliverBody(reader)
@@ -233,7 +260,7 @@ class _Body(Protocol):
             self._pieces.append(data)
         elif not self.done.called:
             self._close()
-            self.done.errback(_TooLong(f"its answer is longer than {self._limit} bytes"))
+            self.done.errback(TooLong(f"its answer is longer than {self._limit} bytes"))
 
     def connectionLost(self, reason: Failure = DONE) -> None:
         if self.done.called:
@@ -250,11 +277,15 @@ class _Body(Protocol):
         close()
 
 
+def innermost(error: BaseException) -> BaseException:
+    """Return what Twisted has wrapped, where it has."""
+    reasons = getattr(error, "reasons", None)
+    return innermost(reasons[0].value) if reasons else error
+
+
 def describe(error: BaseException) -> str:
     """Say in a line what went wrong between us and a service."""
-    reasons = getattr(error, "reasons", None)
-    if reasons:
-        return describe(reasons[0].value)
+    error = innermost(error)
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
     if isinstance(error, SSL.Error):

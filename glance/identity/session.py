@@ -34,6 +34,17 @@ REFUSED_PAUSE = 10.0
 _log = Logger()
 
 
+class LoginRefused(CallFailed):
+    """The identity service does not know us, or not like that.
+
+    :param status: of its answer.
+    """
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 @dataclass(frozen=True, slots=True)
 class OwnToken:
     """A token of the service's own.
@@ -122,7 +133,7 @@ class ServiceSession:
             return await ask(token, own.catalog)
         answer = await ask(own.token, own.catalog if catalog is None else catalog)
         if answer.status == 401:
-            own = await self._renewed(own)
+            own = await self.renewed(own)
             answer = await ask(own.token, own.catalog if catalog is None else catalog)
         return answer
 
@@ -170,22 +181,26 @@ class ServiceSession:
         """Break off a login that is under way."""
         self._logins.fail_all(CallFailed("the service is stopping"))
 
-    async def _renewed(self, refused: OwnToken) -> OwnToken:
-        """Return a token that is not the one that was refused."""
+    async def renewed(self, refused: OwnToken) -> OwnToken:
+        """Return a token that is not the one that was refused.
+
+        :raises CallFailed: the login did not work.
+        """
         if self._own is refused:
             self._own = None
         return await self.own_token()
 
     async def _log_in(self) -> OwnToken:
-        section = self._credentials.section
+        source = self._credentials.source
         if self._reactor.seconds() < self._refused_until:
-            raise CallFailed(f"the credentials of [{section}] were refused just now")
+            raise CallFailed(f"the credentials of {source} were refused just now")
         url = await self._v3_url(self._credentials.auth_url)
         answer = await self._http.request("POST", f"{url}/auth/tokens", json=self._credentials.body)
         if answer.status not in (200, 201):
             self._refused_until = self._reactor.seconds() + REFUSED_PAUSE
-            raise CallFailed(
-                f"{url}/auth/tokens refused the credentials of [{section}] ({answer.status})"
+            raise LoginRefused(
+                f"{url}/auth/tokens refused the credentials of {source} ({answer.status})",
+                answer.status,
             )
         self._own = self._read(answer)
         _log.debug("Logged in to {url}", url=url)

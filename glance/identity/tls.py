@@ -35,7 +35,7 @@ _UNUSABLE = (SSL.Error, crypto.Error, ValueError)
 class Files:
     """Options that name PEM files.
 
-    :param section: the section they stand in, for messages.
+    :param section: the section they stand in, for messages; empty for the command line.
     :param authorities: option and path of the authorities' certificates.
     :param certificate: option and path of our own certificate.
     :param key: option and path of its private key.
@@ -58,14 +58,18 @@ class Files:
             return Path(path).read_bytes()
         except OSError as error:
             raise ConfigError(
-                f"[{self.section}] {option} = {path} cannot be read: {error.strerror or error}."
+                f"{self._place}{option} = {path} cannot be read: {error.strerror or error}."
             ) from None
 
     def unusable(self, which: tuple[str, str | None]) -> ConfigError:
         """Make the error for a file that holds something else."""
         return ConfigError(
-            f"[{self.section}] {which[0]} = {which[1]} does not hold what it should, in PEM."
+            f"{self._place}{which[0]} = {which[1]} does not hold what it should, in PEM."
         )
+
+    @property
+    def _place(self) -> str:
+        return f"[{self.section}] " if self.section else ""
 
 
 @implementer(IPolicyForHTTPS)

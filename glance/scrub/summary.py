@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+from glance.domain.amounts import counted, human_size
 
 
 @dataclass(slots=True)
@@ -40,36 +40,24 @@ class Summary:
         """Sum up in one line."""
         if self.idle:
             return "Nothing to scrub."
-        parts = [f"Scrubbed {_count(self.images, 'image')} ({human_size(self.size)})"]
+        parts = [f"Scrubbed {counted(self.images, 'image')} ({human_size(self.size)})"]
         if self.missing:
-            parts.append(f"the data of {_count(self.missing, 'location')} was gone already")
+            parts.append(f"the data of {counted(self.missing, 'location')} was gone already")
         if self.foreign:
-            parts.append(f"{_count(self.foreign, 'location')} on foreign servers left there")
+            parts.append(f"{counted(self.foreign, 'location')} on foreign servers left there")
         if self.shared:
-            parts.append(f"{_count(self.shared, 'location')} left to other images that have it too")
+            parts.append(
+                f"{counted(self.shared, 'location')} left to other images that have it too"
+            )
         if self.skipped:
-            parts.append(f"{_count(self.skipped, 'image')} in the hands of others")
+            parts.append(f"{counted(self.skipped, 'image')} in the hands of others")
         if self.failed:
-            parts.append(f"{_count(self.failed, 'image')} failed and will be tried again")
+            parts.append(f"{counted(self.failed, 'image')} failed and will be tried again")
         return "; ".join(parts) + "."
 
     def details(self) -> list[str]:
         """Return a line for each kind of failure, the most frequent first."""
         return [
-            f"Store {store}: {_count(count, 'location')} not deleted: {reason}"
+            f"Store {store}: {counted(count, 'location')} not deleted: {reason}"
             for (store, reason), count in self.failures.most_common()
         ]
-
-
-def human_size(size: int) -> str:
-    """Write a number of bytes with a unit."""
-    number = float(size)
-    for unit in _UNITS:
-        if number < 1024 or unit == _UNITS[-1]:
-            break
-        number /= 1024
-    return f"{number:.0f} {unit}" if unit == _UNITS[0] else f"{number:.1f} {unit}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from glance.api.actions import ActionsResource
+from glance.api.cache import CacheResource
 from glance.api.compression import Compressor
 from glance.api.healthcheck import HealthcheckResource
 from glance.api.image_data import ImageDataResource
@@ -46,6 +47,7 @@ from glance.identity.factory import make_authenticator
 from glance.identity.limits import make_limits
 from glance.identity.policy import Policy
 from glance.identity.reloading import PolicyReloader
+from glance.services.cache_tended import TendedCache
 from glance.services.cached import make_cache
 from glance.services.prepared import Prepared
 from glance.stores.registry import Stores, is_read_only, start_in_time
@@ -82,6 +84,7 @@ class ApiService(MultiService):
     :param listener: the socket.
     :param internal: that of the internal port, if there is one.
     :param stores: the configured stores, if they have been made.
+    :param first: whether it is the first worker, which does what is to be done once on a node.
     :ivar accepting: fires when requests are accepted, and fails when they never will be.
     :ivar draining: whether it was told to drain.
     :ivar drained: see :meth:`drain`.
@@ -98,6 +101,7 @@ class ApiService(MultiService):
         internal: socket.socket | None = None,
         *,
         stores: Stores | None = None,
+        first: bool = True,
     ) -> None:
         super().__init__()
         conf = loaded.conf
@@ -162,6 +166,12 @@ class ApiService(MultiService):
                     deferToThread,
                 )
             )
+        self._tended = None
+        if self._cache is not None:
+            self._tended = TendedCache(
+                conf, self._cache, self._database, self._stores, reactor, idle=not first
+            )
+            self._background.append(self._tended.upkeep)
         self._uploader = Uploader(
             self._database,
             heartbeat,
@@ -200,6 +210,10 @@ class ApiService(MultiService):
             UsageResource(database, limits, unified=conf.use_keystone_limits),
             SchemasResource(served),
         ]
+        if self._tended is None:
+            resources.append(CacheResource(database, policy, None))
+        else:
+            resources += self._tended.resources(database, policy)
         resources.append(OpenApiResource(marked(resources), served))
         edge = self._edge
         compress = None
@@ -296,6 +310,8 @@ class ApiService(MultiService):
         connections.leaving = connections.leaving or leaving
         if not self.draining:
             self.draining = True
+            if self._tended is not None:
+                self._tended.upkeep.rest()
             for _, site in self._served:
                 site.stop_serving(take_waiting)
             connections.end().addCallback(self.drained.callback)

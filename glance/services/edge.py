@@ -88,7 +88,7 @@ def thd_make_edge(conf: Any, warn: Callable[[str], None] = lambda text: None) ->
         ),
         trust_proxies=conf.oslo_middleware.enable_proxy_headers_parsing,
         health=make_health(conf.healthcheck, warn),
-        minors=minor_versions(stores=bool(conf.enabled_backends), cache=False),
+        minors=minor_versions(stores=bool(conf.enabled_backends), cache=bool(conf.image_cache_dir)),
         tls=tls,
     )
 

@@ -18,6 +18,8 @@ from glance.config import Loaded, load
 from glance.domain.errors import ConfigError
 from glance.identity.flavors import authenticates
 from glance.services.activation import INTERNAL, MAIN, take_sockets
+from glance.services.cache_check import check_cache_options, thd_prepare_cache
+from glance.services.database_check import thd_check_database
 from glance.services.listening import Listeners, Wanted, choose_host, is_loopback, url_of
 from glance.services.logs import Logging
 from glance.services.notify import Notifier
@@ -95,10 +97,8 @@ def thd_plan(
     :raises Unavailable: the database cannot be reached.
     """
     conf = loaded.conf
-    flavor = conf.paste_deploy.flavor
-    authenticated = authenticates(flavor)
-    if flavor and "cach" in flavor:
-        warn(f"[paste_deploy] flavor = {flavor}: this version has no image cache; serving without.")
+    authenticated = authenticates(conf.paste_deploy.flavor)
+    check_cache_options(conf)
     if authenticated:
         from glance.identity.factory import make_authenticator
 
@@ -118,6 +118,8 @@ def thd_plan(
     prepared = thd_prepare(conf, warn)
     make_limits(conf, reactor)
     stores = Stores(conf, reactor)
+    if conf.image_cache_dir:
+        thd_prepare_cache(conf)
     return Plan(loaded, prepared, stores, wanted, worker_count(conf.workers))
 
 
@@ -176,25 +178,6 @@ def worker_count(configured: int | None) -> int:
     if configured is not None:
         return configured
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
-
-
-def thd_check_database(loaded: Loaded) -> None:
-    """Check that the schema is this release's; the embedded default's is made so.
-
-    :raises ConfigError: it is not.
-    :raises Unavailable: the database cannot be reached.
-    """
-    from glance.db import schema
-    from glance.db.engine import make_configured_engine
-
-    engine = make_configured_engine(loaded.conf.database)
-    try:
-        if loaded.embedded:
-            schema.thd_sync(engine)
-        else:
-            schema.thd_status(engine).check_usable()
-    finally:
-        engine.dispose()
 
 
 def description(loaded: Loaded, listeners: Listeners) -> list[str]:

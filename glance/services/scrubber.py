@@ -23,6 +23,7 @@ from glance.scrub.scrubber import Scrubber
 from glance.scrub.summary import Summary
 from glance.services.notify import Notifier
 from glance.services.signals import act_upon, catch_end, stop_once
+from glance.services.telling import print_error, teller
 from glance.stores.registry import Stores, start_in_time
 from glance.transfers.heartbeat import Heartbeat
 from glance.transfers.watch import LeaseWatch
@@ -225,11 +226,9 @@ def scrub(loaded: Loaded) -> int:
     service = ScrubberService(
         loaded,
         reactor,
-        say=_teller(print, _log.info if logs else None),
-        complain=_teller(_print_error, _log.error if logs else None),
-        progress=_teller(
-            _print_error if sys.stderr.isatty() else None, _log.info if logs else None
-        ),
+        say=teller(print, _log.info if logs else None),
+        complain=teller(print_error, _log.error if logs else None),
+        progress=teller(print_error if sys.stderr.isatty() else None, _log.info if logs else None),
         notifier=Notifier.from_environment(),
     )
     catch_end(reactor)
@@ -239,24 +238,6 @@ def scrub(loaded: Loaded) -> int:
     run.addSystemEventTrigger("before", "shutdown", service.stopService)
     run.run()
     return 1 if service.failed else 0
-
-
-def _teller(
-    show: Callable[[str], None] | None, log: Callable[..., None] | None
-) -> Callable[[str], None]:
-    """Return what shows a line on the terminal, and in the log if there is one elsewhere."""
-
-    def tell(line: str) -> None:
-        if show is not None:
-            show(line)
-        if log is not None:
-            log("{line}", line=line)
-
-    return tell
-
-
-def _print_error(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def outlive_hangups(reactor: Any) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
-import os
 import sys
 
 from twisted.application.service import IService
@@ -17,6 +15,7 @@ from glance.services.notify import Notifier
 from glance.services.scrub_check import thd_check
 from glance.services.scrubber import ScrubberService, outlive_hangups
 from glance.services.signals import catch_end
+from glance.services.telling import end_failed
 
 _log = Logger()
 
@@ -53,17 +52,5 @@ def makeService(options: Options) -> IService:
     catch_end(reactor)
     if options.loaded.conf.daemon:
         outlive_hangups(reactor)
-    atexit.register(_end, service)
+    atexit.register(end_failed, service)
     return service
-
-
-def _end(service: ScrubberService) -> None:
-    """End the process with the service's exit code; twistd knows none.
-
-    This is the first of all that is done at exit, when twistd has put everything away.
-    """
-    if service.failed:
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)

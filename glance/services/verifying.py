@@ -18,7 +18,7 @@ from glance.db import verification
 from glance.db.engine import address, make_configured_engine
 from glance.db.txdbapi import Database
 from glance.domain.errors import ConfigError, GlanceError
-from glance.services.maker import thd_check_database
+from glance.services.database_check import thd_check_database
 from glance.services.signals import catch_end, stop_once
 from glance.stores.registry import Stores, start_in_time
 from glance.transfers.hashing import Hashes

@@ -142,7 +142,7 @@ def serve(born: Birth, loaded: Loaded, prepared: Prepared, listeners: list[socke
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
-    service = ApiService(loaded, prepared, reactor, *listeners)
+    service = ApiService(loaded, prepared, reactor, *listeners, first=born.number == 0)
     drain_time = loaded.conf.graceful_shutdown_timeout
 
     def stop() -> None:

@@ -49,7 +49,7 @@ class Progress:
         """Tell no more."""
         if self._loop.running:
             self._loop.stop()
-        self._wipe()
+        self.wipe()
 
     def stage(self, words: str, total: int = 0, done: int = 0) -> None:
         """Begin with something else.
@@ -82,7 +82,7 @@ class Progress:
     def say(self, line: str) -> None:
         """Say something that stays."""
         if self._stream is not None:
-            self._wipe()
+            self.wipe()
             print(line, file=self._stream, flush=True)
 
     def line(self) -> str:
@@ -121,7 +121,9 @@ class Progress:
             done, total = self._bytes, self._all_bytes
         return min(1.0, done / total) if total else None
 
-    def _wipe(self) -> None:
+    def wipe(self) -> None:
+        """Take the bar off, so that something else can be written."""
         if self._drawn and self._stream is not None:
             self._stream.write("\r\x1b[K")
+            self._stream.flush()
             self._drawn = False

@@ -66,13 +66,17 @@ class Cloud:
 
     :param settings: further options of ``[DEFAULT]``.
     :param options: further options of all groups, which win.
+    :param cache: whether the node has an image cache, in a directory ``cache`` of its own.
     """
 
     def __init__(
         self,
         settings: Mapping[str, object] | None = None,
         options: Mapping[str, Mapping[str, object]] | None = None,
+        *,
+        cache: bool = False,
     ) -> None:
+        self._cache = cache
         self._settings = settings or {}
         self._options = options or {}
 
@@ -100,6 +104,16 @@ class Cloud:
                 **self.identity.options(),
             }
         )
+        if self._cache:
+            self.server.configure(
+                {
+                    "DEFAULT": {
+                        "image_cache_dir": home / "cache",
+                        "worker_self_reference_url": "http://node.example:9292",
+                    },
+                    "paste_deploy": {"flavor": "keystone+cachemanagement"},
+                }
+            )
         self.server.configure(self._options)
         self.server.start()
         self.tokens = {

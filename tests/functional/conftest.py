@@ -37,11 +37,15 @@ def fresh_server() -> Iterator[Server]:
 
 @pytest.fixture
 def refused(tmp_path: Path) -> Refused:
-    """Start a service that cannot be started, by options of ``[DEFAULT]``; return what it says."""
+    """Start a service that cannot be started, by options; return what it says.
+
+    Those of other groups than ``[DEFAULT]`` are named ``group__option``.
+    """
 
     def refused(**options: object) -> str:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("OS_", "XDG_"))}
-        given = {f"OS_DEFAULT__{name.upper()}": str(value) for name, value in options.items()}
+        named = {name if "__" in name else f"default__{name}": v for name, v in options.items()}
+        given = {f"OS_{name.upper()}": str(value) for name, value in named.items()}
         done = subprocess.run(
             [sys.executable, "-m", "glance.cmd.api", "--state-dir", str(tmp_path / "state")],
             capture_output=True,

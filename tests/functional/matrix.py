@@ -21,7 +21,7 @@ from typing import Any
 import glance.api
 from glance.api.routing import Route, routes_of, statuses_of
 from tests.functional.cloud import CALLERS, DATA, UNKNOWN, V21, Cloud
-from tests.functional.server import OCTETS, Answer
+from tests.functional.server import OCTETS, Answer, Server
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,11 @@ def _who(
 def _open(status: int) -> dict[str, int]:
     """Everybody with a token gets the same."""
     return _who(status, status, status, status, status, status)
+
+
+def _admins(status: int) -> dict[str, int]:
+    """Administrators alone."""
+    return _who(status, 403, 403, 403, 403, 403)
 
 
 def _owned(status: int) -> dict[str, int]:
@@ -215,6 +220,20 @@ def _deleted_while_uploading(cloud: Cloud) -> Answer:
     return _send(cloud, image_id, pieces())
 
 
+def _cached(path: str = "/v2/cache/") -> Callable[[Cloud], Call]:
+    """A request about an image and the cache."""
+    return lambda cloud: Call(path + cloud.image())
+
+
+def _without_other_nodes(cloud: Cloud) -> Answer:
+    """Ask a node whose cache keeps book by itself."""
+    with Server(settings={"image_cache_driver": "sqlite"}) as server:
+        server.stop()
+        server.configure({"DEFAULT": {"image_cache_dir": server.state / "cache"}})
+        server.start()
+        return server.request("GET", f"/v2/cache/nodes/{UNKNOWN}")
+
+
 _TAG = "/tags/spring"
 
 ROUTES: dict[str, Case] = {
@@ -323,6 +342,32 @@ ROUTES: dict[str, Case] = {
         _who(204, 403, 403, 404, 404, 404),
         {409: lambda cloud: cloud.call("admin", "DELETE", f"/v2/stores/x/{cloud.image()}")},
     ),
+    "GET /cache": Case(lambda cloud: Call("/v2/cache"), _admins(200)),
+    "DELETE /cache": Case(lambda cloud: Call("/v2/cache"), _admins(204)),
+    "PUT /cache/<image_id>": Case(
+        _cached(),
+        _who(202, 403, 403, 404, 404, 404),
+        {404: _unknown("PUT", f"/v2/cache/{UNKNOWN}")},
+    ),
+    "DELETE /cache/<image_id>": Case(
+        _cached(),
+        _who(204, 403, 403, 404, 404, 404),
+        {404: _unknown("DELETE", f"/v2/cache/{UNKNOWN}")},
+    ),
+    "GET /cache/nodes/<image_id>": Case(
+        _cached("/v2/cache/nodes/"),
+        _admins(200),
+        {404: _unknown("GET", f"/v2/cache/nodes/{UNKNOWN}"), 409: _without_other_nodes},
+    ),
+    "POST /cache/clean": Case(lambda cloud: Call("/v2/cache/clean"), _admins(200)),
+    "POST /cache/prune": Case(lambda cloud: Call("/v2/cache/prune"), _admins(200)),
+    "GET /cached_images": Case(lambda cloud: Call("/v2/cached_images"), _admins(200)),
+    "DELETE /cached_images": Case(lambda cloud: Call("/v2/cached_images"), _admins(200)),
+    "DELETE /cached_images/<image_id>": Case(_cached("/v2/cached_images/"), _admins(200)),
+    "GET /queued_images": Case(lambda cloud: Call("/v2/queued_images"), _admins(200)),
+    "DELETE /queued_images": Case(lambda cloud: Call("/v2/queued_images"), _admins(200)),
+    "PUT /queued_images/<image_id>": Case(_cached("/v2/queued_images/"), _admins(200)),
+    "DELETE /queued_images/<image_id>": Case(_cached("/v2/queued_images/"), _admins(200)),
     "GET /info/import": Case(lambda cloud: Call("/v2/info/import"), _open(200)),
     "GET /info/usage": Case(lambda cloud: Call("/v2/info/usage"), _open(200)),
     "GET /schemas/<name>": Case(
@@ -333,8 +378,15 @@ ROUTES: dict[str, Case] = {
     "GET /openapi.json": Case(lambda cloud: Call("/v2/openapi.json"), _open(200)),
 }
 
-#: Routes that are there only where several stores are configured.
-NEED_SEVERAL_STORES = ("GET /info/stores", "GET /info/stores/detail")
+#: Routes that are there only where several stores are configured, or a cache.
+NEED_MORE = (
+    "GET /info/stores",
+    "GET /info/stores/detail",
+    "GET /cache",
+    "DELETE /cache",
+    "POST /cache/clean",
+    "POST /cache/prune",
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "routes.rst"
 HEAD = """\

@@ -436,7 +436,9 @@ class TestStart:
 
     def test_open_flavor_with_keystone_configured(self, identity: IdentityServer) -> None:
         options = identity.options() | {"paste_deploy": {"flavor": "caching"}}
-        with Server(options=options) as server:
+        server = Server(options=options)
+        server.configure({"DEFAULT": {"image_cache_dir": server.state / "cache"}})
+        with server:
             assert ask(server).status == 200
             assert "NOBODY IS AUTHENTICATED" in server.log_text()
 

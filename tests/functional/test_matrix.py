@@ -9,7 +9,7 @@ import pytest
 from glance.api.routing import statuses_of
 from tests.functional import matrix
 from tests.functional.cloud import CALLERS, Cloud
-from tests.functional.matrix import ANYWHERE, NEED_SEVERAL_STORES, ROUTES
+from tests.functional.matrix import ANYWHERE, NEED_MORE, ROUTES
 from tests.functional.server import Answer, Server
 
 _DESCRIBED = matrix.routes()
@@ -21,7 +21,7 @@ _DOCUMENTED = [
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[Cloud]:
     """A service with everything in it."""
-    with Cloud() as cloud:
+    with Cloud(cache=True) as cloud:
         yield cloud
         assert cloud.server.trouble() == []
 
@@ -62,7 +62,7 @@ def test_status(cloud: Cloud, server: Server, name: str, status: int) -> None:
     elif status in case.gets.values():
         # Which test_caller sees.
         return
-    elif name in NEED_SEVERAL_STORES and status == 404:
+    elif name in NEED_MORE and status == 404:
         answer = server.request(method, case.call(cloud).path)
     else:
         answer = ANYWHERE[status](cloud, method, case.call(cloud))

@@ -38,7 +38,7 @@ OTHERS = {who: 2 for who in CALLERS if who != "member"} if FACTOR else {"admin":
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Cloud]:
-    with Cloud(settings=QUOTAS) as cloud:
+    with Cloud(settings=QUOTAS, cache=True) as cloud:
         yield cloud
         assert cloud.server.trouble() == []
 

@@ -39,10 +39,12 @@ class Ours:
     """Our own service, configured by the file that the other left behind.
 
     :param configuration: the file.
+    :param more_flavor: of ``[paste_deploy]``, beside Keystone.
     :param settings: options of ``[DEFAULT]`` that differ from that.
     """
 
-    def __init__(self, configuration: Path, **settings: object) -> None:
+    def __init__(self, configuration: Path, *, more_flavor: str = "", **settings: object) -> None:
+        self._flavor = "+".join(filter(None, ("keystone", more_flavor)))
         self._identity = IdentityServer()
         self._settings = {"bind_host": "127.0.0.1", "workers": 0, **settings}
         self._arguments = ("--config-file", str(configuration))
@@ -51,7 +53,7 @@ class Ours:
         self._identity.up()
         self.server = Server(
             settings=self._settings,
-            options=self._identity.options(),
+            options=self._identity.options() | {"paste_deploy": {"flavor": self._flavor}},
             arguments=self._arguments,
         )
         try:

@@ -41,13 +41,15 @@ class Original(Server):
 
     :param directory: where it keeps everything.
     :param url: of the database, as our own configuration has it.
+    :param flavor: of ``[paste_deploy]``.
     :param settings: options of ``[DEFAULT]``; may be changed before a start.
     """
 
     name = "original"
 
-    def __init__(self, directory: Path, url: str, **settings: object) -> None:
+    def __init__(self, directory: Path, url: str, *, flavor: str = "", **settings: object) -> None:
         super().__init__(directory)
+        self.flavor = flavor
         parsed = make_url(url)
         parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
         self.url = parsed.render_as_string(hide_password=False)
@@ -101,7 +103,10 @@ class Original(Server):
             "os_glance_tasks_store": {"filesystem_store_datadir": self.store("tasks")},
             "oslo_concurrency": {"lock_path": self.data / "locks"},
             "oslo_policy": {"policy_file": self.data / "policy.yaml"},
-            "paste_deploy": {"config_file": self.data / "glance-api-paste.ini"},
+            "paste_deploy": {
+                "config_file": self.data / "glance-api-paste.ini",
+                "flavor": self.flavor,
+            },
         }
         lines = []
         for section, options in sections.items():

@@ -22,7 +22,7 @@ SERVERS = [
 def cloud(request: pytest.FixtureRequest) -> Iterator[Cloud]:
     with ExitStack() as stack:
         url = stack.enter_context(request.getfixturevalue(request.param).database())
-        cloud = Cloud(settings=QUOTAS, options={"database": {"connection": url}})
+        cloud = Cloud(settings=QUOTAS, options={"database": {"connection": url}}, cache=True)
         yield stack.enter_context(cloud)
         assert cloud.server.trouble() == []
 

@@ -15,3 +15,10 @@ glance_scrubber = ServiceMaker(
     "Delete the data of deleted images.",
     "glance-scrubber",
 )
+
+glance_cache = ServiceMaker(
+    "OpenStack Image cache",
+    "glance.services.cache_tap",
+    "Clean, prune and fill this node's image cache.",
+    "glance-cache",
+)

@@ -165,9 +165,10 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
     "paste_deploy": [
         cfg.StrOpt(
             "flavor",
-            help="How requests are authenticated and whether data is cached, in the terms of the "
-            "former paste files: keystone, caching, keystone+caching and so on. Unset: nobody is "
-            "authenticated and every caller is an administrator.",
+            help="How requests are authenticated, in the terms of the former paste files: "
+            "keystone, or unset: nobody is authenticated and every caller is an administrator. "
+            "caching and cachemanagement, alone or behind keystone+, need image_cache_dir; with "
+            "cachemanagement the cache can be managed by the routes of old, too.",
         ),
         cfg.StrOpt(
             "config_file",

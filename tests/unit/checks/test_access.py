@@ -124,7 +124,6 @@ class TestAuthentication:
         ("text", "words"),
         [
             (KEYSTONE.replace("flavor = keystone", "flavor ="), "Nobody is authenticated"),
-            (KEYSTONE.replace("= keystone", "= keystone+caching"), "no image cache"),
             (KEYSTONE.replace("= keystone", "= keystone\nconfig_file = /x.ini"), "is not read"),
             ("[DEFAULT]\nallow_remote_without_auth = true\n", "whoever reaches this machine"),
         ],

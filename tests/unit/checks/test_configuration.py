@@ -49,7 +49,6 @@ def test_no_file(make, monkeypatch, tmp_path):
         ("DEFAULT", "logfile", "is an old name; it is [DEFAULT]log_file now"),
         ("DEFAULT", "admin_role", "is going away. The policy rule context_is_admin says"),
         ("DEFAULT", "registry_host", "has no effect: there is no registry service"),
-        ("DEFAULT", "image_cache_dir", "has no effect: this release has no image cache"),
         ("profiler", "enabled", "has no effect: this release has no profiler"),
         ("glance_store", "rbd_store_pool", "this release has no rbd driver"),
         ("fast", "swift_store_key", "this release has no swift driver"),

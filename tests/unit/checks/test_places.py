@@ -54,7 +54,6 @@ class TestDirectories:
             "state_dir = {}",
             "log_dir = {}",
             "log_file = {}/glance.log",
-            "image_cache_dir = {}",
             "node_staging_uri = file://{}/",
         ],
     )

@@ -146,3 +146,42 @@ def test_server_that_is_not_there(desk: Desk, command: str) -> None:
 def test_all_without_those_that_are_not_there(desk: Desk) -> None:
     assert desk.control.run("status", [TOY, ABSENT]) == 0
     assert desk.said == ["Skipping glance-doll: no dolls here.", "glance-toy is stopped"]
+
+
+class TestNothingToDo:
+    """``all`` leaves out what would have nothing to do; a server named alone is started."""
+
+    NEEDY = Server("glance-cache", "glance", needs="image_cache_dir")
+
+    @pytest.fixture
+    def config(self, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        self.started: list[str] = []
+
+        def start(control: Control, server: Server) -> None:
+            self.started.append(server.name)
+
+        monkeypatch.setattr(Control, "_launch", start)
+        desk.control.config = tmp_path / "x.conf"
+        desk.control.config.write_text("[database]\nconnection = sqlite:///x\n")
+        return desk.control.config
+
+    @pytest.mark.parametrize("command", ["start", "restart"])
+    def test_all(self, desk: Desk, config: Path, command: str) -> None:
+        assert desk.control.run(command, [TOY, self.NEEDY]) == 0
+        assert self.started == ["glance-toy"]
+        assert "Skipping glance-cache: [DEFAULT]image_cache_dir is not set." in desk.said
+
+    def test_alone(self, desk: Desk, config: Path) -> None:
+        assert desk.control.run("start", [self.NEEDY]) == 0
+        assert self.started == ["glance-cache"]
+
+    def test_where_it_has_work(self, desk: Desk, config: Path) -> None:
+        config.write_text(f"[DEFAULT]\nimage_cache_dir = /x\n{config.read_text()}")
+        assert desk.control.run("start", [TOY, self.NEEDY]) == 0
+        assert self.started == ["glance-toy", "glance-cache"]
+
+    def test_configuration_that_cannot_be_used(self, desk: Desk, config: Path) -> None:
+        """Whoever is started by it says what is wrong."""
+        config.write_text("[DEFAULT]\nimage_cache_max_size = much\n")
+        assert desk.control.run("start", [TOY, self.NEEDY]) == 0
+        assert self.started == ["glance-toy", "glance-cache"]

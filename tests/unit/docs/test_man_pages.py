@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from glance.config import cli
-from glance.config.programs import PROGRAMS
+from glance.config.programs import CLIENTS, PROGRAMS
 
 DOCS = Path(__file__).parents[3] / "docs"
 sys.path.insert(0, str(DOCS / "_ext"))
@@ -50,27 +50,30 @@ def parsers(parser: argparse.ArgumentParser):
 
 
 def test_every_program_has_a_page(pages):
-    assert set(pages) == {f"{name}.1" for name in PROGRAMS}
+    assert set(pages) == {f"{name}.1" for name in [*PROGRAMS, *CLIENTS]}
 
 
-@pytest.mark.parametrize("name", sorted(PROGRAMS))
+@pytest.mark.parametrize("name", sorted([*PROGRAMS, *CLIENTS]))
 def test_options(name, pages):
     told = section(pages[f"{name}.1"], "OPTIONS")
     expected = {
         option
-        for parser in parsers(program_options.make_parser(PROGRAMS[name]))
+        for parser in parsers(program_options.make_parser(name))
         for action in parser._actions
         if action.help is not argparse.SUPPRESS
         for option in action.option_strings
     }
-    assert expected >= {"--help", "--config-file", "--log_config", "--nodebug"}
+    wanted = {"--host", "-A"} if name in CLIENTS else {"--config-file", "--log_config", "--nodebug"}
+    assert expected >= {"--help", *wanted}
     assert expected - set(re.findall(r"--?\w[\w-]*", told)) == set()
 
 
-@pytest.mark.parametrize("name", sorted(PROGRAMS))
+@pytest.mark.parametrize("name", sorted([*PROGRAMS, *CLIENTS]))
 def test_sections(name, pages):
     headings = re.findall(r"^\.SH (.+)$", pages[f"{name}.1"], re.MULTILINE)
     wanted = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "FILES", "EXIT STATUS", "SEE ALSO"]
+    if name in CLIENTS:
+        wanted[4] = "ENVIRONMENT"
     assert [heading for heading in headings if heading in wanted] == wanted
     name_line = section(pages[f"{name}.1"], "NAME").strip()
     assert re.fullmatch(rf"{name} - [a-z].*[^.]", name_line.replace(r"\-", "-"))
@@ -78,7 +81,7 @@ def test_sections(name, pages):
 
 def test_actions(pages):
     told = section(pages["glance-manage.1"], "ACTIONS")
-    parser = program_options.make_parser(PROGRAMS["glance-manage"])
+    parser = program_options.make_parser("glance-manage")
     actions = [words for words, _ in program_options.leaves(parser) if len(words) == 2]
     assert ("db", "sync") in actions
     for words in actions:

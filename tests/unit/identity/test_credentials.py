@@ -3,7 +3,7 @@
 import pytest
 
 from glance.domain.errors import ConfigError
-from glance.identity.credentials import check_url, read_credentials
+from glance.identity.credentials import check_url, make_credentials, read_credentials
 from tests.unit.identity.support import BASIC, URL, configured
 
 GROUP = "keystone_authtoken"
@@ -101,7 +101,7 @@ def test_section_of_their_own():
     lines = "\n".join(f"{name} = {value}" for name, value in BASIC.items())
     conf = configured(options, more=f"[elsewhere]\n{lines}")
     found = read_credentials(conf, "elsewhere")
-    assert (found.auth_url, found.section) == (URL, "elsewhere")
+    assert (found.auth_url, found.source) == (URL, "[elsewhere]")
 
 
 @pytest.mark.parametrize("section", ["DEFAULT", "bind_host"])
@@ -176,3 +176,12 @@ def test_what_is_no_url(url):
 )
 def test_slashes_at_the_end_of_a_url_mean_nothing(url, expected):
     assert check_url(url, "x") == expected
+
+
+def test_credentials_from_elsewhere_than_a_section():
+    options = {"auth_url": f"{URL}/", "username": "u", "password": "canary", "user_domain_id": "d"}
+    found = make_credentials(options, "the user 'u'")
+    assert (found.auth_url, found.source) == (URL, "the user 'u'")
+    assert found.body["auth"]["identity"]["password"]["user"]["domain"] == {"id": "d"}
+    with pytest.raises(ConfigError, match=r"^the user 'u' password is not set"):
+        make_credentials({**options, "password": ""}, "the user 'u'")

@@ -137,6 +137,22 @@ class TestHttpCaller(SynchronousTestCase):
         self.assertIn("refused", self.failure(asked))
         self.assertEqual(len(attempts), 3)
 
+    def test_once(self):
+        for status in (200, 404, 503):
+            self.site.answers = [status]
+            asked = Deferred.fromCoroutine(self.caller.once("GET", URL))
+            self.assertEqual(self.successResultOf(asked).status, status)
+        self.assertEqual(len(self.site.seen), 3)
+
+    def test_once_says_why_there_is_no_answer(self):
+        refused = ConnectionRefusedError()
+        for error in (refused, ResponseFailed([Failure(refused)])):
+            self.treq.request = lambda *args, error=error, **kwargs: fail(error)
+            asked = Deferred.fromCoroutine(self.caller.once("GET", URL))
+            failed = self.failureResultOf(asked, CallFailed).value
+            self.assertIs(failed.cause, refused)
+            self.assertIn(f"GET {URL}: ", str(failed))
+
     def test_bug_is_no_failing_connection(self):
         self.treq.request = lambda *args, **kwargs: fail(ZeroDivisionError())
         self.failureResultOf(self.ask(), ZeroDivisionError)

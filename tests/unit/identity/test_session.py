@@ -13,7 +13,7 @@ from twisted.web.http_headers import Headers
 from glance.identity.catalog import Catalogs
 from glance.identity.credentials import Credentials
 from glance.identity.http import Answer, CallFailed
-from glance.identity.session import MARGIN, REFUSED_PAUSE, ServiceSession
+from glance.identity.session import MARGIN, REFUSED_PAUSE, LoginRefused, ServiceSession
 from tests.unit.identity.support import URL, described
 
 LOGIN = {"auth": {"identity": {"methods": ["password"]}}}
@@ -81,7 +81,7 @@ class TestServiceSession(SynchronousTestCase):
         self.session = self.make()
 
     def make(self, url=URL, **options):
-        credentials = Credentials(url, LOGIN, "keystone_authtoken")
+        credentials = Credentials(url, LOGIN, "[keystone_authtoken]")
         return ServiceSession(self.clock, self.http, credentials, **options)
 
     def ask(self, *request, **details):
@@ -170,8 +170,13 @@ class TestServiceSession(SynchronousTestCase):
     def test_token_that_another_one_renewed_already_is_not_renewed_again(self):
         first = self.successResultOf(Deferred.fromCoroutine(self.session.own_token()))
         for _ in range(2):
-            renewed = Deferred.fromCoroutine(self.session._renewed(first))
+            renewed = Deferred.fromCoroutine(self.session.renewed(first))
             self.assertEqual(self.successResultOf(renewed).token, "own-2")
+
+    def test_refusal_says_how_it_was_refused(self):
+        self.http.replies[f"{URL}/v3/auth/tokens"] = answer(403)
+        asked = self.ask("GET", "identity", "/x")
+        self.assertEqual(self.failureResultOf(asked, LoginRefused).value.status, 403)
 
     def test_refused_credentials(self):
         login = f"{URL}/v3/auth/tokens"

@@ -168,3 +168,9 @@ def test_what_cannot_be_used(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ConfigError, match=rf"\[section\] {option} = "):
             ClientTLS(given)
+
+
+def test_files_of_the_command_line_stand_in_no_section(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        ClientTLS(Files("", ("--os-cacert", str(tmp_path / "x"))))
+    assert caught.value.message.startswith(f"--os-cacert = {tmp_path}/x cannot be read: ")

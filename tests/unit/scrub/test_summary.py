@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from glance.scrub.summary import Summary, human_size
+from glance.domain.amounts import human_size
+from glance.scrub.summary import Summary
 
 
 def test_idle():

@@ -44,6 +44,10 @@ def test_defaults(edge):
     assert made.wrapped(site, None) is site
 
 
+def test_versions_tell_of_a_cache(edge):
+    assert edge(DEFAULT={"image_cache_dir": "/nowhere"}).minors[:2] == (18, 17)
+
+
 class TestExposure:
     def test_one_port(self, edge):
         made = edge(DEFAULT={"show_multiple_locations": "true"})

@@ -1,0 +1,138 @@
+"""Whether the image cache can work where it is configured to, and within its limit."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from glance.checks.places import thd_usable
+from glance.checks.results import Finding, doubt, fault, note
+from glance.checks.setting import Setting
+from glance.domain.caching import DIRECTORIES
+from glance.domain.errors import ConfigError
+
+OPTION = "[DEFAULT]image_cache_dir"
+#: File systems that other machines have, too.
+_SHARED = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "9p", "afs", "ceph", "gfs2", "glusterfs", "gpfs", "lustre",
+     "ocfs2", "beegfs", "fuse.glusterfs", "fuse.ceph", "fuse.sshfs", "virtiofs"}
+)  # fmt: skip
+_ATTRIBUTE = "user.glance-status"
+
+
+def thd_cache(choose: Callable[[Any], str | None], setting: Setting) -> Iterator[Finding]:
+    """Look at the options of the cache, its directory, and the disk below.
+
+    :param choose: checks the options and returns the index driver.
+    """
+    conf = setting.conf
+    path = conf.image_cache_dir
+    driver = choose(conf)
+    if driver is None:
+        yield note("Images are not cached on this node.")
+        return
+    if driver != conf.image_cache_driver:
+        yield doubt(
+            f"[DEFAULT]image_cache_driver: {driver} stands in for {conf.image_cache_driver}, "
+            "the default, which needs [DEFAULT]worker_self_reference_url. Without that URL no "
+            "other node learns what this one has cached."
+        )
+    troubles = list(thd_usable(OPTION, path))
+    yield from troubles
+    if troubles:
+        return
+    yield from _thd_apart(setting)
+    if not os.path.isdir(path):
+        yield note(f"{path} is not there yet; the service makes it when it starts.")
+        return
+    kind = file_system(os.path.realpath(path), Path("/proc/self/mountinfo").read_text())
+    if kind in _SHARED:
+        yield doubt(
+            f"{OPTION}: {path} is on a network file system ({kind}). Use a disk of this machine: "
+            "to read a copy from there is hardly faster than from the store, and two nodes that "
+            "share the directory would remove each other's copies."
+        )
+    if driver == "xattr":
+        yield from _thd_attributes(path)
+    yield from _thd_room(path, conf.image_cache_max_size)
+
+
+def _thd_apart(setting: Setting) -> Iterator[Finding]:
+    from glance.stores.neighbours import file_directories, thd_check_apart
+
+    conf = setting.conf
+    try:
+        thd_check_apart(OPTION, conf.image_cache_dir, DIRECTORIES, file_directories(conf))
+    except ConfigError as error:
+        yield fault(error.message)
+
+
+def file_system(path: str, mounts: str) -> str | None:
+    """Return the kind of file system that a path is on.
+
+    :param path: absolute, without symbolic links.
+    :param mounts: what ``/proc/self/mountinfo`` says; see ``proc(5)``.
+    """
+    found: tuple[int, str] | None = None
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        fields, kinds = before.split(" "), after.split(" ")
+        if len(fields) < 5:
+            continue
+        # Blanks, tabs, line ends and backslashes are written in octal.
+        point = fields[4].encode("latin-1", "replace").decode("unicode_escape")
+        inside = point == "/" or path == point or path.startswith(point + "/")
+        # What was mounted last on a place covers what was before.
+        if inside and (found is None or len(point) >= found[0]):
+            found = (len(point), kinds[0])
+    return None if found is None else found[1]
+
+
+def _thd_attributes(path: str) -> Iterator[Finding]:
+    try:
+        with tempfile.TemporaryFile(dir=path) as file:
+            os.setxattr(file.fileno(), _ATTRIBUTE, b"1")
+    except OSError as error:
+        yield doubt(
+            "[DEFAULT]image_cache_driver = xattr: files below "
+            f"{path} cannot have extended attributes ({(error.strerror or '').lower()}), so the "
+            "sqlite driver takes its place."
+        )
+
+
+def _thd_room(path: str, limit: int) -> Iterator[Finding]:
+    used = sum(
+        entry.stat(follow_symlinks=False).st_size
+        for place in (path, *(os.path.join(path, name) for name in ("incomplete", "invalid")))
+        for entry in _thd_files(place)
+    )
+    stats = os.statvfs(path)
+    free = stats.f_bavail * stats.f_frsize
+    if used > limit:
+        yield doubt(
+            f"{path} holds {_mib(used)}, and [DEFAULT]image_cache_max_size allows {_mib(limit)}: "
+            "what was not asked for longest is removed at the next pruning."
+        )
+    elif limit - used > free:
+        yield doubt(
+            f"[DEFAULT]image_cache_max_size lets the cache have {_mib(limit - used)} more, but "
+            f"only {_mib(free)} are left where {path} is. It stops when the disk is full; lower "
+            "the limit if others need room there."
+        )
+    else:
+        yield note(f"{path} holds {_mib(used)} of at most {_mib(limit)}.")
+
+
+def _thd_files(place: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(place) as entries:
+            yield from (entry for entry in entries if entry.is_file(follow_symlinks=False))
+    except FileNotFoundError:
+        return
+
+
+def _mib(size: int) -> str:
+    return f"{size >> 20:,} MiB"

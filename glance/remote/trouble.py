@@ -1,0 +1,62 @@
+"""Telling apart why there is no answer."""
+
+from __future__ import annotations
+
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.internet.defer import TimeoutError as NotInTime
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    DNSLookupError,
+)
+from twisted.internet.error import TimeoutError as NotConnectedInTime
+from twisted.web.client import ResponseNeverReceived
+from twisted.web.http import PotentialDataLoss
+
+from glance.identity.http import CallFailed, TooLong, describe
+from glance.remote.endpoint import Endpoint
+from glance.remote.errors import RemoteError, Unintelligible, Unreachable, Untrusted
+
+_BROKEN_OFF = (ConnectionDone, ConnectionLost, PotentialDataLoss, ResponseNeverReceived, OSError)
+
+
+def is_tls(cause: BaseException | None) -> bool:
+    """Tell whether it was TLS that failed."""
+    return isinstance(cause, SSL.Error | VerificationError)
+
+
+def explain(failure: CallFailed, endpoint: Endpoint, seconds: float) -> RemoteError:
+    """Make an error of a request that got no answer.
+
+    :param seconds: that it was given.
+    """
+    cause, where = failure.cause, endpoint.place
+    if is_tls(cause):
+        assert cause is not None
+        text = describe(cause)
+        if _speaks_no_tls(text):
+            return Untrusted(f"{where} does not speak TLS; is it http:// that is meant?")
+        return Untrusted(f"{where} cannot be trusted: {text}.")
+    if isinstance(cause, NotConnectedInTime):
+        return Unreachable(f"{where} cannot be reached: no connection within {seconds:g} s.")
+    if isinstance(cause, NotInTime):
+        return Unreachable(f"{where} did not answer within {seconds:g} s.")
+    if isinstance(cause, ConnectionRefusedError):
+        return Unreachable(f"{where} cannot be reached: nothing listens there.")
+    if isinstance(cause, ConnectError | DNSLookupError):
+        return Unreachable(f"{where} cannot be reached: {describe(cause)}.")
+    if isinstance(cause, TooLong):
+        return Unintelligible(f"{where} answered, but {describe(cause)}.")
+    hint = "" if endpoint.scheme == "https" else " Does it want https://?"
+    if cause is None or isinstance(cause, _BROKEN_OFF):
+        text = describe(cause) if cause is not None else str(failure)
+        return Unreachable(f"{where} broke off the connection: {text}.{hint}")
+    # What came instead is not told: nobody knows what it is.
+    return Unintelligible(f"What answers at {where} does not speak HTTP.{hint}")
+
+
+def _speaks_no_tls(text: str) -> bool:
+    return "wrong version number" in text or "packet length too long" in text
