@@ -21,7 +21,7 @@ from typing import Final
 
 from glance.cache.claims import OPEN, Claim, thd_write_state
 from glance.cache.layout import CacheDirectory, CacheFile, thd_unlinked, try_lock
-from glance.cache.use import Use, thd_look_at
+from glance.cache.use import Use, thd_look_at, thd_reserved
 from glance.domain.caching import in_order
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -139,7 +139,7 @@ class Room:
     def thd_is_claimed(self, image_id: str) -> bool:
         """Tell whether some process writes the copy of an image."""
         with self._directory.thd_alone():
-            return _thd_reserved(self._directory.fill_lock(image_id)) is not None
+            return thd_reserved(self._directory.fill_lock(image_id)) is not None
 
     def thd_follow(self, image_id: str) -> tuple[int, int] | None:
         """Open the copy that another process is writing, in use from now on.
@@ -162,7 +162,7 @@ class Room:
     def thd_excess(self) -> int:
         """Return how many bytes there are beyond the limit; negative for those that are left."""
         with self._directory.thd_alone():
-            return self._thd_use().total - self._max_size
+            return thd_look_at(self._directory).total - self._max_size
 
     def thd_is_written(self, lock: int) -> bool:
         """Tell whether who writes a copy is alive.

@@ -36,7 +36,7 @@ def thd_look_at(directory: CacheDirectory, apart_from: str | None = None) -> Use
     written = {p.image_id: p.size for p in partials}
     reserved: dict[str, int] = {}
     for image_id, path in directory.thd_fill_locks().items():
-        if image_id != apart_from and (size := _thd_reserved(path)) is not None:
+        if image_id != apart_from and (size := thd_reserved(path)) is not None:
             reserved[image_id] = max(size, written.get(image_id, 0))
     copies, invalid = directory.thd_copies(), directory.thd_invalid()
     return Use(
@@ -49,7 +49,7 @@ def thd_look_at(directory: CacheDirectory, apart_from: str | None = None) -> Use
     )
 
 
-def _thd_reserved(path: str) -> int | None:
+def thd_reserved(path: str) -> int | None:
     """Return what a copy that is being written is going to have; ``None`` if nobody writes it."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -7,7 +7,7 @@ from glance.cache.claims import Claim
 from glance.cache.room import Refusal
 from glance.domain.errors import ConfigError, Unavailable
 from glance.stores.errors import StoreTimeout
-from tests.unit.cache.doubles import IMAGE, OTHER, THIRD, CacheCase, HeldPool
+from tests.unit.cache.doubles import IMAGE, OTHER, THIRD, CacheCase, HeldPool, LatePool
 
 AWAY = Unavailable("The index is away.")
 
@@ -84,12 +84,13 @@ class TroubleTests(CacheCase):
         os.close(claim.fd)
 
     def test_claim_that_comes_too_late_is_given_back(self):
-        pool = HeldPool()
+        pool = LatePool()
         keeper = self.keeper(threads=self.threads(pool, timeout=15))
         claiming = self.begin(keeper.claim(IMAGE, 4))
+        self.assertEqual(self.names("incomplete"), [IMAGE])
         self.clock.advance(15)
         self.failureResultOf(claiming, StoreTimeout)
-        pool.release_all()
+        pool.deliver_all()
         self.assertNothingOpen()
         self.assertEqual(
             (self.names("incomplete"), self.names("locks")), ([], ["admission", "probe"])
