@@ -346,7 +346,7 @@ class TestWrongData:
         (cache.server.images / image_id).write_bytes(b"wrong")
         answer = cache.server.download(image_id)
         assert (answer.status, b"wrong" in answer.body) == (500, False)
-        assert cache.has(image_id, "invalid")
+        eventually(lambda: cache.states(image_id) == ["invalid"], "the copy is put aside")
 
     def test_copy_of_another_length(self, cache: Cache, origin: Origin) -> None:
         image_id = cache.add(origin.url, data=DATA)
