@@ -85,27 +85,44 @@ class Origins(ThreadingHTTPServer):
 
     def put(self, data: bytes) -> Origin:
         """Put one more thing there."""
+        return self.add(Origin(data))
+
+    def add(self, thing: Origin) -> Origin:
+        """Put something there."""
         path = f"/{len(self.things)}"
-        self.things[path] = Origin(f"http://127.0.0.1:{self.port}{path}", self.port, data)
-        return self.things[path]
+        thing.port = self.port
+        thing.url = f"http://127.0.0.1:{self.port}{path}"
+        self.things[path] = thing
+        return thing
 
 
 class Origin:
-    """One thing on a web server.
+    """One thing on a web server: one of its own, where it is used as a context.
 
     :ivar asked: the first byte that each request asked for.
     :ivar broken: whether requests for it are refused.
     """
 
-    def __init__(self, url: str, port: int, data: bytes) -> None:
-        self.url = url
-        self.port = port
+    def __init__(self, data: bytes) -> None:
+        self.url = ""
+        self.port = 0
         self.data = data
         self.allowed = 0
         self.asked: list[int] = []
         self.broken = False
         self._epoch = 0
         self._changed = threading.Condition()
+        self._alone: Origins | None = None
+
+    def __enter__(self) -> Origin:
+        self._alone = Origins()
+        self._alone.add(self)
+        self._alone.__enter__()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        assert self._alone is not None
+        self._alone.__exit__(*args)
 
     def let(self, size: int | None = None) -> None:
         """Allow so many bytes in all; by default all."""
@@ -175,6 +192,10 @@ class Cache:
         return [] if token is None else [f"X-Auth-Token: {token}"]
 
     # What is there.
+
+    def fills(self) -> list[str]:
+        """Return the locks of all copies that are being written, or were by who died."""
+        return [name for name in os.listdir(self.place / "locks") if name.endswith(".fill")]
 
     def size_of_partial(self, image_id: str) -> int:
         try:

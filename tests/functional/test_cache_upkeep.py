@@ -167,7 +167,7 @@ class TestReload:
 
 
 def allow(server: Server, origin: Origin) -> None:
-    port = origin.server_address[1]
+    port = origin.port
     options = {"allowed_hosts": "[127.0.0.1]", "allowed_ports": f"[{port}]"}
     server.configure({"import_filtering_opts": options})
 
