@@ -22,10 +22,11 @@ def clean() -> int:
     from glance.services.cache_check import thd_check_cache, thd_check_catalogue
     from glance.services.cache_once import clean_once
 
-    thd_check_cache(loaded)
-    # Files that had a cache and no catalogue are good enough for all but one of its tasks.
-    known = bool(loaded.conf.database.connection)
-    return clean_once(loaded, catalogue=thd_check_catalogue(loaded, needed=known))
+    copies = thd_check_cache(loaded).thd_copies()
+    # Only who has copies must know which images were deleted; and files of former releases, with a
+    # cache and no catalogue, are good enough for all else.
+    needed = bool(copies and loaded.conf.database.connection)
+    return clean_once(loaded, catalogue=thd_check_catalogue(loaded, needed=needed))
 
 
 if __name__ == "__main__":

@@ -346,6 +346,26 @@ class TestStop(PrefetchCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
         self.assertTrue(self.run_pass().elsewhere)
 
+    def test_while_the_queue_is_being_read(self):
+        (image_id,) = self.add_images(1)
+        self.queue(image_id)
+        self.fills.hold(image_id)
+        passing = self.begin()
+        look, reading = self.keeper.queued, Deferred()
+
+        async def queued():
+            await reading
+            return await look()
+
+        self.patch(self.keeper, "queued", queued)
+        self.prefetcher.kick()
+        stopped = Deferred.fromCoroutine(self.prefetcher.stop())
+        self.assertNoResult(stopped)
+        reading.callback(None)
+        self.successResultOf(stopped)
+        self.successResultOf(passing)
+        self.assertFalse(self.is_locked())
+
     def test_nothing_under_way(self):
         self.result(self.prefetcher.stop())
 
