@@ -135,9 +135,7 @@ class Copying:
             return
         # Before: what is told to stop may end at once.
         self._stopping = True
-        if self._work is not None and not self._work.stop():
-            self._stopping = False
-        else:
+        if self._work is None or self._work.stop():
             self._left(self)
 
     def _enter(self) -> None:

@@ -22,10 +22,10 @@ PIECE = 64 * 1024
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: Origin
+    server: Origins
 
     def do_GET(self) -> None:
-        origin = self.server
+        origin = self.server.things[self.path]
         asked = self.headers["Range"]
         first = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked else 0  # type: ignore[index]
         origin.asked.append(first)
@@ -43,18 +43,11 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._send(origin, first)
         except OSError:
-            origin.broken_off += 1
             self.close_connection = True
 
     def _send(self, origin: Origin, at: int) -> None:
         while at < len(origin.data):
-            with origin.changed:
-                epoch = origin.epoch
-                while origin.allowed <= at and origin.epoch == epoch:
-                    origin.changed.wait()
-                if origin.epoch != epoch:
-                    raise OSError("told to break off")
-                stop = min(origin.allowed, at + PIECE)
+            stop = min(origin.await_more(at), at + PIECE)
             self.wfile.write(origin.data[at:stop])
             at = stop
 
@@ -62,60 +55,101 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class Origin(ThreadingHTTPServer):
-    """A web server with one thing on it, of which others get as much as the test allows.
-
-    :ivar asked: the first byte that each request asked for.
-    :ivar broken: whether it refuses.
-    :ivar broken_off: how many answers were not sent to their end.
-    """
+class Origins(ThreadingHTTPServer):
+    """A web server, on which things are that give out as much as tests allow."""
 
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.data = data
-        self.allowed = 0
-        self.asked: list[int] = []
-        self.broken = False
-        self.broken_off = 0
-        self.epoch = 0
-        self.changed = threading.Condition()
+        self.things: dict[str, Origin] = {}
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
 
-    def __enter__(self) -> Origin:
+    def __enter__(self) -> Origins:
         self._thread.start()
         return self
 
     def __exit__(self, *args: object) -> None:
-        self.break_off()
+        for thing in self.things.values():
+            thing.break_off()
         self.shutdown()
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: clients may go away."""
 
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+    def put(self, data: bytes) -> Origin:
+        """Put one more thing there."""
+        return self.add(Origin(data))
+
+    def add(self, thing: Origin) -> Origin:
+        """Put something there."""
+        path = f"/{len(self.things)}"
+        thing.port = self.port
+        thing.url = f"http://127.0.0.1:{self.port}{path}"
+        self.things[path] = thing
+        return thing
+
+
+class Origin:
+    """One thing on a web server: one of its own, where it is used as a context.
+
+    :ivar asked: the first byte that each request asked for.
+    :ivar broken: whether requests for it are refused.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.url = ""
+        self.port = 0
+        self.data = data
+        self.allowed = 0
+        self.asked: list[int] = []
+        self.broken = False
+        self._epoch = 0
+        self._changed = threading.Condition()
+        self._alone: Origins | None = None
+
+    def __enter__(self) -> Origin:
+        self._alone = Origins()
+        self._alone.add(self)
+        self._alone.__enter__()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        assert self._alone is not None
+        self._alone.__exit__(*args)
+
     def let(self, size: int | None = None) -> None:
         """Allow so many bytes in all; by default all."""
-        with self.changed:
+        with self._changed:
             self.allowed = len(self.data) if size is None else size
-            self.changed.notify_all()
+            self._changed.notify_all()
 
     def break_off(self) -> None:
         """Cut the answers that are under way."""
-        with self.changed:
-            self.epoch += 1
-            self.changed.notify_all()
+        with self._changed:
+            self._epoch += 1
+            self._changed.notify_all()
+
+    def await_more(self, at: int) -> int:
+        """Wait until more than that is allowed; return how much is."""
+        with self._changed:
+            epoch = self._epoch
+            while self.allowed <= at and self._epoch == epoch:
+                self._changed.wait()
+            if self._epoch != epoch:
+                raise OSError("told to break off")
+            return self.allowed
 
     @property
     def begun_at(self) -> int:
         """The first byte of the last request that did not ask for all."""
         return [first for first in self.asked if first][-1]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/image"
 
 
 class Cache:
@@ -159,6 +193,10 @@ class Cache:
 
     # What is there.
 
+    def fills(self) -> list[str]:
+        """Return the locks of all copies that are being written, or were by who died."""
+        return [name for name in os.listdir(self.place / "locks") if name.endswith(".fill")]
+
     def size_of_partial(self, image_id: str) -> int:
         try:
             return (self.place / "incomplete" / image_id).stat().st_size
@@ -173,10 +211,16 @@ class Cache:
         eventually(lambda: self.has(image_id), "a complete copy")
         assert (self.place / image_id).read_bytes() == data
         assert not self.has(image_id, "incomplete")
-        eventually(lambda: not self.fills(), "nobody holds a claim")
+        self.await_quiet(image_id)
 
-    def fills(self) -> list[str]:
-        return [name for name in os.listdir(self.place / "locks") if name.endswith(".fill")]
+    def await_quiet(self, image_id: str) -> None:
+        """Wait until nobody has the right to write a copy."""
+        lock = self.place / "locks" / f"{image_id}.fill"
+        eventually(lambda: not lock.exists(), "nobody holds a claim")
+
+    def states(self, image_id: str) -> list[str]:
+        """Return where there is something of an image."""
+        return [where for where in ("", "incomplete", "invalid") if self.has(image_id, where)]
 
     def users(self, image_id: str) -> list[int]:
         """Return the workers that have an unfinished or complete copy open."""
@@ -252,12 +296,11 @@ def caching(
     place = place or server.home / "cache"
     server.configure({"DEFAULT": {"image_cache_dir": place, "workers": workers}})
     if origin is not None:
-        port = origin.server_address[1]
         server.configure(
             {
                 "import_filtering_opts": {
                     "allowed_hosts": "[127.0.0.1]",
-                    "allowed_ports": f"[{port}]",
+                    "allowed_ports": f"[{origin.port}]",
                 }
             }
         )

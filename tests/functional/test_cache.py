@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.caching import Cache, Origin, caching
+from tests.functional.caching import Cache, Origin, Origins, caching
 from tests.functional.server import Server, eventually
 from tests.functional.wire import MIB, Wire, data_of
 
@@ -23,10 +23,23 @@ MD5 = hashlib.md5(DATA, usedforsecurity=False).hexdigest()
 PART = 3 * MIB
 
 
+@pytest.fixture(scope="module")
+def origins() -> Iterator[Origins]:
+    with Origins() as origins:
+        yield origins
+
+
 @pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin(DATA) as origin:
-        yield origin
+def origin(origins: Origins) -> Origin:
+    """Something in a store that gives out what the test allows."""
+    return origins.put(DATA)
+
+
+@pytest.fixture(scope="module")
+def cache(origins: Origins) -> Iterator[Cache]:
+    """A service with two workers for tests that leave it well."""
+    with caching(origins.put(b"")) as cache:
+        yield cache
 
 
 def rest(wire: Wire, had: int = 0) -> bytes:
@@ -55,54 +68,52 @@ def heads(wires: list[Wire], md5: str | None = MD5) -> None:
 
 
 class TestSingleFlight:
-    def test_many_readers_of_two_workers_cost_the_store_one_request(self, origin: Origin) -> None:
-        with caching(origin) as cache:
-            image_id = cache.add(origin.url, data=DATA)
-            origin.let(4 * MIB)
-            with cache.readers(image_id, 16) as wires:
-                heads(wires)
-                # What is there comes at once, while the store gives no more.
-                for wire in wires:
-                    assert wire.read(3 * MIB) == DATA[: 3 * MIB]
-                origin.let()
-                assert all(body == DATA[3 * MIB :] for body in rests(wires, 3 * MIB))
-            cache.await_copy(image_id, DATA)
-            assert origin.asked == [0]
-            # From now on the store is not asked at all.
-            for _ in range(4):
-                assert cache.server.download(image_id).body == DATA
-            assert origin.asked == [0]
-
-    def test_file_store_too(self) -> None:
-        with caching() as cache:
-            image_id = cache.server.image(DATA)
-            with ThreadPoolExecutor(16) as pool:
-                answers = list(pool.map(cache.server.download, [image_id] * 16))
-            assert all(answer.body == DATA for answer in answers)
-            cache.await_copy(image_id, DATA)
-            # It is the copy that is sent now.
-            shutil.rmtree(cache.server.images)
+    def test_many_readers_of_two_workers_cost_the_store_one_request(
+        self, cache: Cache, origin: Origin
+    ) -> None:
+        image_id = cache.add(origin.url, data=DATA)
+        origin.let(4 * MIB)
+        with cache.readers(image_id, 16) as wires:
+            heads(wires)
+            # What is there comes at once, while the store gives no more.
+            for wire in wires:
+                assert wire.read(3 * MIB) == DATA[: 3 * MIB]
+            origin.let()
+            assert all(body == DATA[3 * MIB :] for body in rests(wires, 3 * MIB))
+        cache.await_copy(image_id, DATA)
+        assert origin.asked == [0]
+        # From now on the store is not asked at all.
+        for _ in range(4):
             assert cache.server.download(image_id).body == DATA
+        assert origin.asked == [0]
+
+    def test_file_store_too(self, cache: Cache) -> None:
+        image_id = cache.server.image(DATA)
+        with ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(cache.server.download, [image_id] * 16))
+        assert all(answer.body == DATA for answer in answers)
+        cache.await_copy(image_id, DATA)
+        # It is the copy that is sent now.
+        (cache.server.images / image_id).unlink()
+        assert cache.server.download(image_id).body == DATA
 
     @pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 3 * MIB])
-    def test_every_size(self, size: int) -> None:
+    def test_every_size(self, cache: Cache, size: int) -> None:
         data = data_of(size)
-        with caching(workers=0) as cache:
-            image_id = cache.server.image(data)
-            for _ in range(3):
-                answer = cache.server.download(image_id)
-                assert (answer.status, answer.body) == (200, data)
-                assert answer.headers["Content-Length"] == str(size)
-            if size:
-                cache.await_copy(image_id, data)
-            assert cache.has(image_id) == bool(size)
+        image_id = cache.server.image(data)
+        for _ in range(3):
+            answer = cache.server.download(image_id)
+            assert (answer.status, answer.body) == (200, data)
+            assert answer.headers["Content-Length"] == str(size)
+        if size:
+            cache.await_copy(image_id, data)
+        assert cache.has(image_id) == bool(size)
 
-    def test_image_without_hashes(self, origin: Origin) -> None:
-        with caching(origin, workers=0) as cache:
-            image_id = cache.add(origin.url, data=DATA, checksum=False)
-            origin.let()
-            assert cache.server.download(image_id).body == DATA
-            cache.await_copy(image_id, DATA)
+    def test_image_without_hashes(self, cache: Cache, origin: Origin) -> None:
+        image_id = cache.add(origin.url, data=DATA, checksum=False)
+        origin.let()
+        assert cache.server.download(image_id).body == DATA
+        cache.await_copy(image_id, DATA)
 
 
 class TestInterruptions:
@@ -172,94 +183,87 @@ class TestInterruptions:
                 bodies = [DATA[: 2 * MIB] + body for body in rests(wires, 2 * MIB)]
                 assert all(DATA.startswith(body) for body in bodies)
                 assert DATA in bodies
-            eventually(lambda: not cache.fills(), "nobody holds a claim")
+            cache.await_quiet(image_id)
             assert cache.server.download(image_id).body == DATA
             cache.await_copy(image_id, DATA)
 
-    def test_clients_that_go_away(self, origin: Origin) -> None:
+    def test_clients_that_go_away(self, cache: Cache, origin: Origin) -> None:
         """A fill that nobody wants any more ends; the next one goes on with it."""
-        with caching(origin) as cache:
-            image_id = cache.add(origin.url, data=DATA)
-            origin.let(5 * MIB)
-            with cache.readers(image_id, 3) as wires:
-                heads(wires)
-                eventually(lambda: cache.size_of_partial(image_id) >= PART, "the first part")
-            # That they are gone is noticed when more is to be sent.
-            origin.let(7 * MIB)
-            eventually(lambda: not cache.fills(), "the fill ended")
-            eventually(lambda: not cache.users(image_id), "nobody has it open")
-            there = cache.size_of_partial(image_id)
-            assert PART <= there <= 7 * MIB
+        image_id = cache.add(origin.url, data=DATA)
+        origin.let(5 * MIB)
+        with cache.readers(image_id, 3) as wires:
+            heads(wires)
+            eventually(lambda: cache.size_of_partial(image_id) >= PART, "the first part")
+        # That they are gone is noticed when more is to be sent.
+        origin.let(7 * MIB)
+        cache.await_quiet(image_id)
+        eventually(lambda: not cache.users(image_id), "nobody has it open")
+        there = cache.size_of_partial(image_id)
+        assert PART <= there <= 7 * MIB
+        origin.let()
+        assert cache.server.download(image_id).body == DATA
+        cache.await_copy(image_id, DATA)
+        assert origin.begun_at == there
+
+    def test_one_client_of_several_goes_away(self, cache: Cache, origin: Origin) -> None:
+        image_id = cache.add(origin.url, data=DATA)
+        origin.let(5 * MIB)
+        with cache.readers(image_id, 4) as wires:
+            heads(wires)
+            for wire in wires[1:]:
+                wire.close()
             origin.let()
-            assert cache.server.download(image_id).body == DATA
-            cache.await_copy(image_id, DATA)
-            assert origin.begun_at == there
+            assert rest(wires[0]) == DATA
+        cache.await_copy(image_id, DATA)
 
-    def test_one_client_of_several_goes_away(self, origin: Origin) -> None:
-        with caching(origin) as cache:
-            image_id = cache.add(origin.url, data=DATA)
-            origin.let(5 * MIB)
-            with cache.readers(image_id, 4) as wires:
-                heads(wires)
-                for wire in wires[1:]:
-                    wire.close()
-                origin.let()
-                assert rest(wires[0]) == DATA
-            cache.await_copy(image_id, DATA)
+    def test_store_that_breaks_off_is_asked_again(self, cache: Cache, origin: Origin) -> None:
+        image_id = cache.add(origin.url, data=DATA)
+        origin.let(5 * MIB)
+        with cache.readers(image_id, 4) as wires:
+            heads(wires)
+            eventually(lambda: cache.size_of_partial(image_id) >= PART, "the first part")
+            origin.break_off()
+            origin.let()
+            assert all(body == DATA for body in rests(wires))
+        cache.await_copy(image_id, DATA)
+        assert origin.begun_at >= PART
 
-    def test_store_that_breaks_off_is_asked_again(self, origin: Origin) -> None:
-        with caching(origin) as cache:
-            image_id = cache.add(origin.url, data=DATA)
-            origin.let(5 * MIB)
-            with cache.readers(image_id, 4) as wires:
-                heads(wires)
-                eventually(lambda: cache.size_of_partial(image_id) >= PART, "the first part")
-                origin.break_off()
-                origin.let()
-                assert all(body == DATA for body in rests(wires))
-            cache.await_copy(image_id, DATA)
-            assert origin.begun_at >= PART
-
-    def test_another_copy_in_the_stores_is_tried(self, origin: Origin) -> None:
-        with Origin(DATA) as second, caching(origin) as cache:
-            ports = f"[{origin.server_address[1]},{second.server_address[1]}]"
-            cache.server.configure({"import_filtering_opts": {"allowed_ports": ports}})
-            cache.server.stop()
-            cache.server.start()
-            image_id = cache.add(origin.url, second.url, data=DATA)
-            origin.let(5 * MIB)
-            second.let()
-            with cache.readers(image_id, 4) as wires:
-                heads(wires)
-                eventually(lambda: cache.size_of_partial(image_id) >= PART, "the first part")
-                origin.broken = True
-                origin.break_off()
-                assert all(body == DATA for body in rests(wires))
-            cache.await_copy(image_id, DATA)
-            assert origin.asked == [0] and second.begun_at >= PART
-
-    def test_store_that_is_gone_in_the_middle(self, origin: Origin) -> None:
-        """Nobody gets a whole body; the copy is put aside."""
-        with caching(origin) as cache:
-            image_id = cache.add(origin.url, data=DATA)
-            origin.let(5 * MIB)
-            with cache.readers(image_id, 4) as wires:
-                heads(wires)
-                eventually(lambda: cache.size_of_partial(image_id) >= PART, "the first part")
-                origin.broken = True
-                origin.break_off()
-                bodies = rests(wires)
-                assert all(DATA.startswith(b) and len(b) < SIZE for b in bodies)
-            eventually(lambda: cache.has(image_id, "invalid"), "the copy is put aside")
-            assert not cache.has(image_id) and not cache.has(image_id, "incomplete")
-
-    def test_store_that_is_gone_from_the_beginning(self, origin: Origin) -> None:
-        with caching(origin) as cache:
-            image_id = cache.add(origin.url, data=DATA)
+    def test_another_copy_in_the_stores_is_tried(
+        self, cache: Cache, origin: Origin, origins: Origins
+    ) -> None:
+        second = origins.put(DATA)
+        image_id = cache.add(origin.url, second.url, data=DATA)
+        origin.let(5 * MIB)
+        second.let()
+        with cache.readers(image_id, 4) as wires:
+            heads(wires)
+            eventually(lambda: cache.size_of_partial(image_id) >= PART, "the first part")
             origin.broken = True
-            assert cache.server.download(image_id).status == 503
-            eventually(lambda: not cache.fills(), "nobody holds a claim")
-            assert not cache.has(image_id, "incomplete") and not cache.has(image_id, "invalid")
+            origin.break_off()
+            assert all(body == DATA for body in rests(wires))
+        cache.await_copy(image_id, DATA)
+        assert origin.asked == [0] and second.begun_at >= PART
+
+    def test_store_that_is_gone_in_the_middle(self, cache: Cache, origin: Origin) -> None:
+        """Nobody gets a whole body; the copy is put aside."""
+        image_id = cache.add(origin.url, data=DATA)
+        origin.let(5 * MIB)
+        with cache.readers(image_id, 4) as wires:
+            heads(wires)
+            eventually(lambda: cache.size_of_partial(image_id) >= PART, "the first part")
+            origin.broken = True
+            origin.break_off()
+            bodies = rests(wires)
+            assert all(DATA.startswith(b) and len(b) < SIZE for b in bodies)
+        eventually(lambda: cache.has(image_id, "invalid"), "the copy is put aside")
+        assert not cache.has(image_id) and not cache.has(image_id, "incomplete")
+
+    def test_store_that_is_gone_from_the_beginning(self, cache: Cache, origin: Origin) -> None:
+        image_id = cache.add(origin.url, data=DATA)
+        origin.broken = True
+        assert cache.server.download(image_id).status == 503
+        cache.await_quiet(image_id)
+        assert not cache.has(image_id, "incomplete") and not cache.has(image_id, "invalid")
 
     def test_end_of_the_service_in_the_middle(self, origin: Origin) -> None:
         """Whoever reads gets the rest before the service ends."""
@@ -300,61 +304,57 @@ class TestInterruptions:
 
 
 class TestWrongData:
-    def test_nobody_gets_all_of_wrong_data(self, origin: Origin) -> None:
-        with caching(origin) as cache:
-            image_id = cache.add(origin.url, data=DATA)
-            wrong = bytearray(DATA)
-            wrong[SIZE // 2] ^= 1
-            origin.data = bytes(wrong)
-            origin.let(5 * MIB)
-            with cache.readers(image_id, 8) as wires:
-                heads(wires)
-                origin.let()
-                bodies = rests(wires)
-            assert all(len(body) < SIZE for body in bodies)
-            eventually(lambda: cache.has(image_id, "invalid"), "the copy is put aside")
-            assert not cache.has(image_id) and not cache.has(image_id, "incomplete")
-            reason = os.getxattr(cache.place / "invalid" / image_id, "user.error")
-            assert b"md5 and sha512" in reason
-            assert image_id in cache.server.log_text() and origin.url not in cache.server.log_text()
-            # It blocks nothing: with the right data all is well.
-            origin.data = DATA
-            assert cache.server.download(image_id).body == DATA
-            cache.await_copy(image_id, DATA)
+    def test_nobody_gets_all_of_wrong_data(self, cache: Cache, origin: Origin) -> None:
+        image_id = cache.add(origin.url, data=DATA)
+        wrong = bytearray(DATA)
+        wrong[SIZE // 2] ^= 1
+        origin.data = bytes(wrong)
+        origin.let(5 * MIB)
+        with cache.readers(image_id, 8) as wires:
+            heads(wires)
+            origin.let()
+            bodies = rests(wires)
+        assert all(len(body) < SIZE for body in bodies)
+        eventually(lambda: cache.has(image_id, "invalid"), "the copy is put aside")
+        assert not cache.has(image_id) and not cache.has(image_id, "incomplete")
+        reason = os.getxattr(cache.place / "invalid" / image_id, "user.error")
+        assert b"md5 and sha512" in reason
+        assert image_id in cache.server.log_text() and origin.url not in cache.server.log_text()
+        # It blocks nothing: with the right data all is well.
+        origin.data = DATA
+        assert cache.server.download(image_id).body == DATA
+        cache.await_copy(image_id, DATA)
 
-    def test_file_that_was_damaged(self) -> None:
-        with caching() as cache:
-            image_id = cache.server.image(DATA)
-            with (cache.server.images / image_id).open("r+b") as file:
-                file.seek(SIZE - 5)
-                file.write(b"wrong")
-            with ThreadPoolExecutor(8) as pool:
-                bodies = list(pool.map(lambda _: self.broken(cache, image_id), range(8)))
-            assert all(len(body) < SIZE for body in bodies)
-            eventually(lambda: not cache.fills(), "nobody holds a claim")
-            assert cache.has(image_id, "invalid") and not cache.has(image_id)
+    def test_file_that_was_damaged(self, cache: Cache) -> None:
+        image_id = cache.server.image(DATA)
+        with (cache.server.images / image_id).open("r+b") as file:
+            file.seek(SIZE - 5)
+            file.write(b"wrong")
+        with ThreadPoolExecutor(8) as pool:
+            bodies = list(pool.map(lambda _: self.broken(cache, image_id), range(8)))
+        assert all(len(body) < SIZE for body in bodies)
+        cache.await_quiet(image_id)
+        assert cache.has(image_id, "invalid") and not cache.has(image_id)
 
     def broken(self, cache: Cache, image_id: str) -> bytes:
         with cache.begin(image_id) as wire:
             assert wire.answered()[0] == 200
             return rest(wire)
 
-    def test_small_image_with_wrong_data_is_an_error(self) -> None:
-        with caching(workers=0) as cache:
-            image_id = cache.server.image(b"right")
-            (cache.server.images / image_id).write_bytes(b"wrong")
-            answer = cache.server.download(image_id)
-            assert (answer.status, b"wrong" in answer.body) == (500, False)
-            assert cache.has(image_id, "invalid")
+    def test_small_image_with_wrong_data_is_an_error(self, cache: Cache) -> None:
+        image_id = cache.server.image(b"right")
+        (cache.server.images / image_id).write_bytes(b"wrong")
+        answer = cache.server.download(image_id)
+        assert (answer.status, b"wrong" in answer.body) == (500, False)
+        eventually(lambda: cache.states(image_id) == ["invalid"], "the copy is put aside")
 
-    def test_copy_of_another_length(self, origin: Origin) -> None:
-        with caching(origin) as cache:
-            image_id = cache.add(origin.url, data=DATA)
-            (cache.place / image_id).write_bytes(DATA[:-1])
-            origin.let()
-            assert cache.server.download(image_id).body == DATA
-            cache.await_copy(image_id, DATA)
-            assert (cache.place / "invalid" / image_id).stat().st_size == SIZE - 1
+    def test_copy_of_another_length(self, cache: Cache, origin: Origin) -> None:
+        image_id = cache.add(origin.url, data=DATA)
+        (cache.place / image_id).write_bytes(DATA[:-1])
+        origin.let()
+        assert cache.server.download(image_id).body == DATA
+        cache.await_copy(image_id, DATA)
+        assert (cache.place / "invalid" / image_id).stat().st_size == SIZE - 1
 
 
 class TestRoom:
@@ -381,7 +381,7 @@ class TestRoom:
                             hog.write(bytes(MIB))
                     origin.let()
                     assert all(body == DATA for body in rests(wires))
-                eventually(lambda: not cache.fills(), "nobody holds a claim")
+                cache.await_quiet(image_id)
                 assert not any(
                     cache.has(image_id, where) for where in ("", "incomplete", "invalid")
                 )
@@ -479,52 +479,49 @@ class TestWhatIsServed:
             eventually(lambda: read() == more, "the hit is counted")
         return read()
 
-    def test_ranges(self, origin: Origin) -> None:
-        with caching(origin) as cache:
-            image_id = cache.add(origin.url, data=DATA)
-            origin.let()
-            # Of what is not there: straight from the store, and nothing is cached.
-            answer = cache.server.download(image_id, Range="bytes=10-19")
-            assert (answer.status, answer.body) == (206, DATA[10:20])
-            assert not cache.has(image_id, "incomplete") and not cache.fills()
-            assert cache.server.download(image_id).body == DATA
-            cache.await_copy(image_id, DATA)
-            origin.asked.clear()
-            for asked, expected in (
-                ("bytes=10-19", DATA[10:20]),
-                (f"bytes={SIZE - 5}-", DATA[-5:]),
-                ("bytes=-1000000", DATA[-1_000_000:]),
-            ):
-                answer = cache.server.download(image_id, Range=asked)
-                assert (answer.status, answer.body) == (206, expected)
-            assert cache.server.download(image_id, Range=f"bytes={SIZE}-").status == 416
-            assert origin.asked == []
+    def test_ranges(self, cache: Cache, origin: Origin) -> None:
+        image_id = cache.add(origin.url, data=DATA)
+        origin.let()
+        # Of what is not there: straight from the store, and nothing is cached.
+        answer = cache.server.download(image_id, Range="bytes=10-19")
+        assert (answer.status, answer.body) == (206, DATA[10:20])
+        assert cache.states(image_id) == []
+        assert cache.server.download(image_id).body == DATA
+        cache.await_copy(image_id, DATA)
+        origin.asked.clear()
+        for asked, expected in (
+            ("bytes=10-19", DATA[10:20]),
+            (f"bytes={SIZE - 5}-", DATA[-5:]),
+            ("bytes=-1000000", DATA[-1_000_000:]),
+        ):
+            answer = cache.server.download(image_id, Range=asked)
+            assert (answer.status, answer.body) == (206, expected)
+        assert cache.server.download(image_id, Range=f"bytes={SIZE}-").status == 416
+        assert origin.asked == []
 
-    def test_what_sends_no_body_caches_nothing(self, origin: Origin) -> None:
-        with caching(origin, workers=0) as cache:
-            image_id = cache.add(origin.url, data=DATA)
-            path = f"/v2/images/{image_id}/file"
-            assert cache.server.request("HEAD", path).status == 200
-            tag = f'"{hashlib.sha512(DATA).hexdigest()}"'
-            origin.let()
-            assert cache.server.download(image_id, **{"If-None-Match": tag}).status == 304
-            assert not cache.has(image_id) and not cache.has(image_id, "incomplete")
+    def test_what_sends_no_body_caches_nothing(self, cache: Cache, origin: Origin) -> None:
+        image_id = cache.add(origin.url, data=DATA)
+        path = f"/v2/images/{image_id}/file"
+        assert cache.server.request("HEAD", path).status == 200
+        tag = f'"{hashlib.sha512(DATA).hexdigest()}"'
+        origin.let()
+        assert cache.server.download(image_id, **{"If-None-Match": tag}).status == 304
+        assert not cache.has(image_id) and not cache.has(image_id, "incomplete")
 
-    def test_deactivated_image_comes_from_its_store(self, origin: Origin) -> None:
-        with caching(origin) as cache:
-            image_id = cache.add(origin.url, data=DATA)
-            origin.let()
-            assert cache.server.download(image_id).body == DATA
-            cache.await_copy(image_id, DATA)
-            path = f"/v2/images/{image_id}/actions"
-            assert cache.server.request("POST", f"{path}/deactivate").status == 204
-            asked = len(origin.asked)
-            assert cache.server.download(image_id).body == DATA
-            assert len(origin.asked) == asked + 1
-            assert cache.has(image_id)
-            assert cache.server.request("POST", f"{path}/reactivate").status == 204
-            assert cache.server.download(image_id).body == DATA
-            assert len(origin.asked) == asked + 1
+    def test_deactivated_image_comes_from_its_store(self, cache: Cache, origin: Origin) -> None:
+        image_id = cache.add(origin.url, data=DATA)
+        origin.let()
+        assert cache.server.download(image_id).body == DATA
+        cache.await_copy(image_id, DATA)
+        path = f"/v2/images/{image_id}/actions"
+        assert cache.server.request("POST", f"{path}/deactivate").status == 204
+        asked = len(origin.asked)
+        assert cache.server.download(image_id).body == DATA
+        assert len(origin.asked) == asked + 1
+        assert cache.has(image_id)
+        assert cache.server.request("POST", f"{path}/reactivate").status == 204
+        assert cache.server.download(image_id).body == DATA
+        assert len(origin.asked) == asked + 1
 
     def test_policy_comes_before_any_byte(self, origin: Origin, tmp_path: Path) -> None:
         rules = tmp_path / "policy.yaml"
@@ -552,19 +549,18 @@ class TestWhatIsServed:
             assert not cache.has(image_id) and not cache.has(image_id, "queue")
             assert cache.server.download(image_id).status == 404
 
-    def test_image_that_is_deleted_in_the_middle(self, origin: Origin) -> None:
+    def test_image_that_is_deleted_in_the_middle(self, cache: Cache, origin: Origin) -> None:
         """Who reads gets the rest; no copy is left."""
-        with caching(origin) as cache:
-            image_id = cache.add(origin.url, data=DATA)
-            origin.let(5 * MIB)
-            with cache.readers(image_id, 4) as wires:
-                heads(wires)
-                assert cache.server.request("DELETE", f"/v2/images/{image_id}").status == 204
-                assert not cache.has(image_id, "incomplete")
-                origin.let()
-                assert all(body == DATA for body in rests(wires))
-            eventually(lambda: not cache.fills(), "nobody holds a claim")
-            assert not any(cache.has(image_id, where) for where in ("", "incomplete", "invalid"))
+        image_id = cache.add(origin.url, data=DATA)
+        origin.let(5 * MIB)
+        with cache.readers(image_id, 4) as wires:
+            heads(wires)
+            assert cache.server.request("DELETE", f"/v2/images/{image_id}").status == 204
+            assert not cache.has(image_id, "incomplete")
+            origin.let()
+            assert all(body == DATA for body in rests(wires))
+        cache.await_quiet(image_id)
+        assert not any(cache.has(image_id, where) for where in ("", "incomplete", "invalid"))
 
 
 class TestTls:

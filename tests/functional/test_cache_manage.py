@@ -71,7 +71,8 @@ def test_download_and_delete(server: Server, cache: Path, manage: Manage) -> Non
     eventually(lambda: hits() >= 2, "its hits are counted")
     said = manage.says("list-cached")
     assert said.startswith("Found 2 cached images...\n")
-    row = re.search(rf"^\| {image} \| ([^|]+) \| ([^|]+) \| +8000 \| +[2-9]\d* \|$", said, re.MULTILINE)
+    line = rf"^\| {image} \| ([^|]+) \| ([^|]+) \| +8000 \| +[2-9]\d* \|$"
+    row = re.search(line, said, re.MULTILINE)
     assert row is not None, said
     for told in row.groups():
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?", told.strip())

@@ -230,7 +230,7 @@ def origin() -> Iterator[Origin]:
 @pytest.fixture
 def far(server: Server, node: Node, origin: Origin) -> Iterator[str]:
     """An image on a web server that gives out as much as a test allows."""
-    port = origin.server_address[1]
+    port = origin.port
     server.configure(
         {
             "import_filtering_opts": {

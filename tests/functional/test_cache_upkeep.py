@@ -158,7 +158,7 @@ class TestReload:
                 eventually(lambda: partial_size(node, image_id) > MIB, "some of the copy")
                 service.process.send_signal(signal.SIGHUP)
                 service.has_logged("Looking after the cache by the configuration as it is now")
-                # It is opened before it is asked for a part.
+                # A request for all comes first.
                 eventually(lambda: origin.asked[-1] > MIB, "the store is asked for the rest")
                 origin.let()
                 eventually(lambda: node.listed() == [image_id], "the copy")
@@ -167,7 +167,7 @@ class TestReload:
 
 
 def allow(server: Server, origin: Origin) -> None:
-    port = origin.server_address[1]
+    port = origin.port
     options = {"allowed_hosts": "[127.0.0.1]", "allowed_ports": f"[{port}]"}
     server.configure({"import_filtering_opts": options})
 

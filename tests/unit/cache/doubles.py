@@ -182,6 +182,21 @@ class Store:
             reader.break_off(error)
 
 
+class LatePool(InlinePool):
+    """Runs calls at once, and says so when the test lets it."""
+
+    def __init__(self):
+        self.done = []
+
+    def call(self, work, deliver):
+        super().call(work, lambda *outcome: self.done.append((deliver, outcome)))
+
+    def deliver_all(self):
+        while self.done:
+            deliver, outcome = self.done.pop(0)
+            deliver(*outcome)
+
+
 class CacheCase(SynchronousTestCase):
     """Tests with a directory of their own.
 
@@ -257,6 +272,6 @@ class CacheCase(SynchronousTestCase):
 
 
 __all__ = [
-    "IMAGE", "KIB", "MIB", "OTHER", "THIRD", "CacheCase", "HeldPool", "Index", "Reactor", "Store",
-    "StoreReader", "image_of",
+    "IMAGE", "KIB", "MIB", "OTHER", "THIRD", "CacheCase", "HeldPool", "Index", "LatePool",
+    "Reactor", "Store", "StoreReader", "image_of",
 ]  # fmt: skip

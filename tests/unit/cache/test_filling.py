@@ -183,6 +183,15 @@ class WellTests(FillCase):
         self.assertEqual(self.store.reads[0][0], MIB)
         self.assertOver(GOOD, "")
 
+    def test_what_was_left_can_be_read_before_it_was_hashed(self):
+        self.write(IMAGE, DATA[:MIB], "incomplete")
+        pool = HeldPool()
+        filling_ = self.fill(pool)
+        self.assertEqual(self.growing.available, MIB)
+        self.store.let()
+        pool.release_all()
+        self.assertTrue(self.successResultOf(filling_))
+
     def test_all_was_left(self):
         self.write(IMAGE, DATA, "incomplete")
         self.assertTrue(self.successResultOf(self.fill()))
@@ -327,6 +336,15 @@ class StoreTroubleTests(FillCase):
 
     def test_ends_early(self):
         self.store = Store(DATA[:-1], SIZE)
+        self.store.let()
+        filling_ = self.fill()
+        self.clock.pump(PAUSES)
+        self.assertFalse(self.successResultOf(filling_))
+        self.assertOver(BAD, "invalid")
+
+    def test_ends_early_and_nobody_could_tell_by_hashes(self):
+        self.store = Store(DATA[:-1], SIZE)
+        self.image = image_of(DATA, hashes=False)
         self.store.let()
         filling_ = self.fill()
         self.clock.pump(PAUSES)

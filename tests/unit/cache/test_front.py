@@ -20,6 +20,7 @@ from tests.unit.cache.doubles import (
     OTHER,
     CacheCase,
     HeldPool,
+    LatePool,
     Store,
     image_of,
 )
@@ -307,16 +308,40 @@ class TroubleTests(FrontCase):
         pool.release_all()
         self.assertQuiet("")
 
-    def test_claim_that_hangs_is_given_back(self):
-        pool = HeldPool()
-        self.cache = self.process(pool=pool, timeout=15, start=False)
-        self.cache._running = True
-        opening = self.open()
-        pool.release()
-        self.clock.advance(15)
-        self.assertIsNone(self.successResultOf(opening))
-        pool.release_all()
-        self.assertQuiet()
+    def test_what_answers_too_late_is_let_go(self):
+        """A copy, a claim, and what another process writes."""
+        for make in (lambda: self.write(IMAGE, DATA), lambda: None, self.claimed):
+            made = make()
+            pool = LatePool()
+            self.cache = self.process(pool=pool, timeout=15, start=False)
+            self.cache._running = True
+            opening = self.open()
+            while pool.done and not opening.called:
+                deliver, outcome = pool.done.pop(0)
+                if not pool.done and self.interesting(outcome):
+                    # This one is late.
+                    self.clock.advance(15)
+                deliver(*outcome)
+            pool.deliver_all()
+            self.assertIsNone(self.successResultOf(opening))
+            if isinstance(made, Claim):
+                made.thd_release()
+                os.close(made.fd)
+            elif made is not None:
+                made.unlink()
+            self.assertQuiet()
+
+    def claimed(self):
+        return self.room.thd_claim(IMAGE, SIZE, [])[0]
+
+    def interesting(self, outcome):
+        """Tell whether somebody has to close something."""
+        result = outcome[1]
+        return (
+            isinstance(result, int)
+            or (isinstance(result, tuple) and isinstance(result[0], Claim))
+            or (isinstance(result, tuple) and isinstance(result[0], int))
+        )
 
     def test_no_more_files_may_be_open(self):
         """Whoever notices goes without, and what was claimed is given back."""
@@ -532,6 +557,19 @@ class SeveralProcessesTests(FrontCase):
         os.close(third.fd)
         self.pass_time(WHILE)
         self.assertEqual(self.content(others), DATA)
+
+    def test_another_file_was_finished_by_a_third_one(self):
+        mine, others = self.open_both()
+        there = others._growing.available
+        self.room.thd_drop([IMAGE], unfinished=True)
+        self.die(self.cache)
+        third, _ = self.room.thd_claim(IMAGE, SIZE, [])
+        os.pwrite(third.fd, b"x" * SIZE, 0)
+        third.thd_commit()
+        os.close(third.fd)
+        self.pass_time(WHILE)
+        self.failureResultOf(others.prefetch(there, 5), ReadElsewhere)
+        others.close()
 
     def test_full_disk_of_the_one_that_fills(self):
         mine, others = self.open_both()
