@@ -33,7 +33,7 @@ DIRECTORY_TIME: Final = 15.0
 
 #: Threads for the copies' bytes, and the seconds that a piece may take.
 DATA_THREADS: Final = 16
-DATA_TIME: Final = 60.0
+DATA_TIME: Final = 120.0
 
 #: Seconds for which a directory that does not answer is left alone, and nothing is written to one
 #: that fails.
@@ -42,7 +42,7 @@ OFF_TIME: Final = 30.0
 #: Images remembered as having had wrong data.
 _MOST_BAD: Final = 1000
 
-#: Seconds that a stop waits for fills to let go.
+#: Seconds that a stop waits for fills to let go, and as many for the disk.
 _STOP_TIME: Final = 5.0
 
 _WORDS: Final = Words(
@@ -120,7 +120,7 @@ class ImageCache:
     async def stop(self) -> None:
         """Let go of everything, threads and index among it."""
         await self.let_go()
-        await self._data.stop()
+        await self._data.stop(_STOP_TIME)
         await self.keeper.stop()
 
     async def open(self, image: Image, open_store: OpenStore) -> ICachedReader | None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from twisted.logger import Logger
 
@@ -25,6 +25,9 @@ from glance.domain.caching import CachedImage, by_age
 from glance.domain.errors import ConfigError, Conflict, GlanceError, Unavailable
 from glance.stores.errors import StoreTimeout
 from glance.stores.threads import Threads
+
+#: Seconds that a stop waits for a directory that hangs.
+STOP_TIME: Final = 5.0
 
 _log = Logger()
 
@@ -66,7 +69,7 @@ class CacheKeeper:
     async def stop(self) -> None:
         """Let go of threads and connections."""
         await self._index.stop()
-        await self._threads.stop()
+        await self._threads.stop(STOP_TIME)
 
     # What there is.
 

@@ -20,9 +20,11 @@ HELD: Final = 4
 #: Bytes that the fills of a process hold together, where there are not very many of them.
 MEMORY: Final = 128 * 1024 * 1024
 
-#: Seconds of waiting for a piece from which on the next ones are smaller, or up to which larger.
-_LONG: Final = 0.25
-_SHORT: Final = 0.1
+#: Seconds of waiting for a piece from which on the next ones are smaller; up to half of that they
+#: are larger. With many readers the reactor alone may take some tenths, which says nothing of a
+#: disk.
+_LONG: Final = 0.5
+_LONG_OF_FILE: Final = 2.0
 
 
 class Pieces:
@@ -46,6 +48,7 @@ class Pace:
     def __init__(self, pieces: Pieces) -> None:
         self._pieces = pieces
         self._largest = LARGEST
+        self._long = _LONG
         self._size = SMALLEST
 
     @property
@@ -59,11 +62,12 @@ class Pace:
         :param of_file: whether it is a file of this machine.
         """
         self._largest = LARGEST_OF_FILE if of_file else LARGEST
+        self._long = _LONG_OF_FILE if of_file else _LONG
         self._size = SMALLEST
 
     def took(self, seconds: float) -> None:
         """Note how long a piece was waited for: it is to be neither long nor no time at all."""
-        if seconds > _LONG:
+        if seconds > self._long:
             self._size = max(SMALLEST, self._size // 2)
-        elif seconds < _SHORT:
+        elif seconds < self._long / 2:
             self._size = min(self._largest, 2 * self._size)

@@ -213,10 +213,11 @@ class Threads:
             self._running = True
             self._pool.start()
 
-    def stop(self) -> Deferred[None]:
+    def stop(self, patience: float = 0) -> Deferred[None]:
         """Take no more calls, finish those under way, and end the threads.
 
-        The Deferred fires after some seconds even if threads hang: they are daemons.
+        :param patience: seconds after which the Deferred fires even if threads hang: they are
+            daemons. 0 for as long as a call may take.
         """
         done: Deferred[None] = Deferred()
         if not self._running:
@@ -238,7 +239,8 @@ class Threads:
                 timer.cancel()
             done.callback(None)
 
-        timer = self._reactor.callLater(self._timeout or _STOP_WAIT, finish, True)
+        wait = patience or self._timeout or _STOP_WAIT
+        timer = self._reactor.callLater(wait, finish, True)
         self._pool.stop(lambda: finish(False))
         return done
 

@@ -256,6 +256,10 @@ class PieceTests(FillCase):
             for _ in range(10):
                 pace.took(0)
             self.assertEqual(pace.size, largest)
+            pace.took(1)
+            self.assertEqual(pace.size, largest if of_file else largest // 2)
+            pace.took(3)
+            self.assertLess(pace.size, largest)
 
     def test_many_fills_share_the_memory(self):
         pieces = Pieces()

@@ -85,6 +85,16 @@ class ThreadsTests(WarningsMixin, SynchronousTestCase):
         self.assertTrue(seen[0]["log_format"].startswith("Shed {store}: "))
         self.assertTrue(seen[0]["log_format"].endswith("threads too few."))
 
+    def test_stop_waits_no_longer_than_it_is_told(self):
+        threads = self.threads(timeout=30)
+        threads.run(int).addErrback(lambda f: f.trap(StoreTimeout))
+        self.patch(self.pool, "stop", lambda done: None)
+        stopping = threads.stop(5)
+        self.clock.advance(4)
+        self.assertNoResult(stopping)
+        self.clock.advance(1)
+        self.successResultOf(stopping)
+
     def test_no_deadline(self):
         answer = self.threads().run(int)
         self.clock.advance(1e9)
