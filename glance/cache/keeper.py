@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from glance.cache.claims import Claim
@@ -156,7 +157,9 @@ class CacheKeeper:
         outcome, removed = await self._threads.run(
             partial(self._room.thd_claim, image_id, size, order, resume=resume), late=_thd_let_go
         )
-        await self._removed(removed)
+        # Nobody waits for the index: what was claimed would be lost if it fails.
+        telling = Deferred.fromCoroutine(self._removed(removed))
+        telling.addErrback(lambda failure: _log.failure("Forgetting copies that made way", failure))
         return outcome
 
     async def is_being_written(self, image_id: str) -> bool:

@@ -3,7 +3,7 @@
 import os
 
 from glance.cache.claims import BAD, GIVEN_UP, GOOD, OPEN, thd_write_state
-from glance.cache.following import LATE, QUIET, SOON, Follower
+from glance.cache.following import LATE, PATIENCE, QUIET, SOON, Follower
 from glance.cache.growing import GrowingFile
 from glance.stores.errors import StoreTimeout
 from tests.unit.cache.doubles import IMAGE, MIB, CacheCase, HeldPool
@@ -148,6 +148,19 @@ class EndTests(FollowerCase):
         self.pass_time(20)
         self.assertNoResult(following)
         self.follower.stop()
+
+    def test_writer_that_does_nothing_is_not_waited_for_without_end(self):
+        """It may be stopped, and what it holds is held all the same."""
+        following = self.follow()
+        self.pass_time(PATIENCE - 2)
+        self.grow(MIB)
+        self.pass_time(PATIENCE - 2)
+        self.assertNoResult(following)
+        self.assertEqual(self.growing.verdict, OPEN)
+        self.pass_time(4)
+        self.assertTrue(self.successResultOf(following))
+        self.assertEqual((self.growing.available, self.growing.verdict), (MIB, GIVEN_UP))
+        self.assertOver()
 
     def test_writer_dies_right_after_its_verdict(self):
         self.grow(SIZE)

@@ -3,12 +3,12 @@
 import errno
 import os
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 
 from glance.cache import copying as copying_module
 from glance.cache import room as room_module
 from glance.cache.claims import Claim
-from glance.cache.following import QUIET
+from glance.cache.following import PATIENCE, QUIET
 from glance.cache.front import OFF_TIME
 from glance.cache.growing import WITHHELD, GrowingReader
 from glance.domain.errors import Unavailable
@@ -342,6 +342,27 @@ class TroubleTests(FrontCase):
         self.assertEqual(self.content(reader), DATA)
         self.assertQuiet("")
 
+    def test_claim_is_not_lost_by_the_index(self):
+        """However it fails to learn what made way for it."""
+
+        def remove(image_ids):
+            raise RuntimeError("broken")
+
+        self.patch(self.index, "remove", remove)
+        self.write(OTHER, bytes(1024))
+        self.cache._room._max_size = SIZE
+        self.store.let()
+        self.assertEqual(self.content(self.opened()), DATA)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertQuiet("")
+
+    def test_index_that_hangs_holds_nobody_up(self):
+        self.patch(self.index, "remove", lambda image_ids: Deferred())
+        self.write(OTHER, bytes(1024))
+        self.cache._room._max_size = SIZE
+        self.store.let()
+        self.assertEqual(self.content(self.opened()), DATA)
+
     def test_directory_that_is_busy(self):
         def busy(*args, **more):
             raise Unavailable("busy")
@@ -544,6 +565,19 @@ class SeveralProcessesTests(FrontCase):
             self.failureResultOf(reader.prefetch(there, 5), ReadElsewhere)
             reader.close()
         self.assertAllQuiet()
+
+    def test_who_fills_is_stopped_and_the_other_goes_on_elsewhere(self):
+        mine, others = self.open_both()
+        there = others._growing.available
+        waiting = others.prefetch(there, 5)
+        self.pass_time(PATIENCE + WHILE)
+        self.failureResultOf(waiting, ReadElsewhere)
+        self.assertEqual(self.successResultOf(others.prefetch(0, SIZE)), there)
+        others.close()
+        # It may go on again.
+        self.store.let()
+        self.assertEqual(self.content(mine), DATA)
+        self.assertAllQuiet("")
 
     def test_reader_of_the_other_goes_away(self):
         mine, others = self.open_both()
