@@ -199,6 +199,7 @@ class Copying:
             means.reactor,
             means.pieces,
             means.bad.get(self.image.id, 0),
+            means.trouble,
         )
         self._work = filler
         if not self._takes(claim):

@@ -257,8 +257,9 @@ class Room:
             return 0
         # What had not reached the disk when the machine went down is zeros now, and readers would
         # get it before anybody can tell.
-        whole = state.st_mtime > _booted_at()
-        if stat.S_ISREG(state.st_mode) and state.st_size <= most and whole:
+        whole = state.st_size <= most and state.st_mtime > _booted_at()
+        # An empty one may be followed, and is as good as a new one.
+        if stat.S_ISREG(state.st_mode) and (whole or not state.st_size):
             return state.st_size
         os.unlink(path)
         return 0

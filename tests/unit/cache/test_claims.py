@@ -107,6 +107,20 @@ class EndTests(ClaimCase):
         self.assertEqual(self.names("incomplete"), [])
         self.assertFree()
 
+    def test_release_of_nothing_that_is_followed(self):
+        os.ftruncate(self.claim.fd, 0)
+        fd, lock = self.room.thd_follow(IMAGE)
+        self.claim.thd_release()
+        self.assertEqual(self.names("incomplete"), [IMAGE])
+        self.assertFree()
+        again, _ = self.room.thd_claim(IMAGE, 4, [])
+        self.assertTrue(os.path.samestat(os.fstat(again.fd), os.fstat(fd)))
+        for one in (fd, lock):
+            os.close(one)
+        again.thd_release()
+        os.close(again.fd)
+        self.assertEqual(self.names("incomplete"), [])
+
     def test_abandon(self):
         self.claim.abandon()
         self.claim.abandon()

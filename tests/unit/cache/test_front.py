@@ -204,6 +204,12 @@ class OneProcessTests(FrontCase):
         self.failureResultOf(reader.prefetch(there, 5), ReadElsewhere)
         reader.close()
         self.assertQuiet()
+        # Not every download has to find that out.
+        self.assertIsNone(self.opened())
+        self.assertEqual(self.store.opened, [0])
+        self.clock.advance(OFF_TIME)
+        self.assertIsNotNone(self.open())
+        self.assertEqual(self.store.opened, [0, 0])
 
 
 class LeavingTests(FrontCase):
@@ -494,6 +500,22 @@ class SeveralProcessesTests(FrontCase):
         self.assertEqual(self.content(others), DATA)
         self.assertEqual(self.second_store.reads[0][0], there)
         self.assertAllQuiet("")
+
+    def test_who_fills_lets_go_before_there_is_anything(self):
+        """The store is not asked by each of those who follow."""
+        for hashes in (True, False):
+            self.image = image_of(DATA, hashes=hashes)
+            self.store, self.second_store = Store(DATA), Store(DATA)
+            mine = self.open()
+            others = [self.open(cache=self.other, store=self.second_store) for _ in range(3)]
+            mine.cancel()
+            self.failureResultOf(mine, CancelledError)
+            self.second_store.let()
+            self.pass_time(WHILE)
+            self.assertEqual([self.content(self.successResultOf(o)) for o in others], [DATA] * 3)
+            self.assertEqual(self.second_store.opened, [0])
+            self.assertAllQuiet("")
+            self.run_now(self.other.keeper.drop(IMAGE))
 
     def test_who_fills_dies_and_the_other_goes_on(self):
         mine, others = self.open_both()

@@ -128,6 +128,14 @@ class ClaimingTests(RoomCase):
             # Who reads the former one keeps it.
             self.assertEqual(reader.read(), b"left")
 
+    def test_left_behind_and_empty_stays(self):
+        """It may be followed, whether or not anybody can tell that it was right."""
+        self.leave_partial(data=b"")
+        before = os.stat(self.directory.partial(IMAGE))
+        claim = self.claim(resume=False)
+        self.assertEqual(claim.offset, 0)
+        self.assertTrue(os.path.samestat(os.fstat(claim.fd), before))
+
     def test_left_behind_and_too_long(self):
         self.leave_partial(data=b"x" * 41)
         claim = self.claim()
