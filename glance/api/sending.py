@@ -206,7 +206,7 @@ class _KernelSender:
         return None
 
     def _ask_reader(self) -> None:
-        """Have the reader say what it means that the disk failed, which is not the client's fault."""
+        """Have the reader say what it means that the disk failed; it is not the client's fault."""
         self._transport.stopWriting()
         asked = self._reader.read(self._offset, 1)
         asked.addCallbacks(lambda _: self._finish(_short()), self._fetch_failed)

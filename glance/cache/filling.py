@@ -254,8 +254,8 @@ class Filler:
             self._pace.begin(of_file=IFileReader.providedBy(reader))
             await self._lead(reader.read, size, write=True)
             if reader.size is None:
-                more: bytes = await self._unless_stopped(reader.read(size, 1))
-                if more:
+                reading = reader.read(size, 1).addTimeout(PIECE_TIME, self._reactor)
+                if await self._unless_stopped(reading):
                     raise _Wrong("Its data in the store is longer than the catalogue says.")
         finally:
             reader.close()
