@@ -2,6 +2,7 @@
 
 import os
 
+from glance.cache import following as following_module
 from glance.cache.claims import BAD, GIVEN_UP, GOOD, OPEN, thd_write_state
 from glance.cache.following import LATE, PATIENCE, QUIET, SOON, Follower
 from glance.cache.growing import GrowingFile
@@ -174,6 +175,23 @@ class EndTests(FollowerCase):
         self.patch(type(self.room), "thd_is_written", judge_first)
         following = self.follow()
         self.pass_time(2 * QUIET)
+        self.assertTrue(self.successResultOf(following))
+        self.assertEqual(self.growing.verdict, GOOD)
+
+    def test_writer_ends_during_a_look(self):
+        """What it said at the end is seen, not only that it has let go."""
+        self.grow(SIZE)
+        read_state = following_module.thd_read_state
+
+        def ends_right_after(lock):
+            state = read_state(lock)
+            if not self.claim.ended:
+                self.claim.thd_commit()
+            return state
+
+        self.patch(following_module, "thd_read_state", ends_right_after)
+        following = self.follow()
+        self.clock.advance(SOON)
         self.assertTrue(self.successResultOf(following))
         self.assertEqual(self.growing.verdict, GOOD)
 
