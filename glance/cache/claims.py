@@ -106,10 +106,13 @@ class Claim:
         """Leave the copy as it is, for another to go on with."""
         source = self._directory.partial(self.image_id)
         with self._directory.thd_alone():
-            empty = not os.fstat(self.fd).st_size and _is_same(source, self.fd)
-            # Those who follow can go on with this very file.
-            if empty and try_lock(self.fd, fcntl.LOCK_EX):
-                os.unlink(source)
+            if not os.fstat(self.fd).st_size and _is_same(source, self.fd):
+                if try_lock(self.fd, fcntl.LOCK_EX):
+                    os.unlink(source)
+                else:
+                    # Somebody follows, and can go on with this very file. To have tried has cost
+                    # us our own lock (flock(2)).
+                    fcntl.flock(self.fd, fcntl.LOCK_SH)
             self._thd_unlock()
 
     def abandon(self) -> None:
