@@ -9,6 +9,7 @@ the reader says when there is more.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -188,8 +189,11 @@ class _KernelSender:
                 count = os.sendfile(transport.fileno(), self._reader.fileno(), self._offset, ready)
             except BlockingIOError:
                 break
-            except OSError:
-                return CONNECTION_LOST
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    return CONNECTION_LOST
+                self._ask_reader()
+                return None
             if not count:
                 self._finish(_short())
                 return None
@@ -200,6 +204,12 @@ class _KernelSender:
                 return None
         self._fetch_ahead()
         return None
+
+    def _ask_reader(self) -> None:
+        """Have the reader say what it means that the disk failed; it is not the client's fault."""
+        self._transport.stopWriting()
+        asked = self._reader.read(self._offset, 1)
+        asked.addCallbacks(lambda _: self._finish(_short()), self._fetch_failed)
 
     def _finish(self, error: BaseException | None) -> None:
         if self._done.called:

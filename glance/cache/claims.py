@@ -11,11 +11,12 @@ Everything here blocks and belongs into a thread.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from contextlib import suppress
 from typing import Final
 
-from glance.cache.layout import CacheDirectory, thd_unlinked
+from glance.cache.layout import CacheDirectory, thd_unlinked, try_lock
 
 #: What a filler has found out: nothing yet; all bytes are there and right; they are wrong; the
 #: copy is given up, though no byte of it is known to be wrong.
@@ -106,7 +107,12 @@ class Claim:
         source = self._directory.partial(self.image_id)
         with self._directory.thd_alone():
             if not os.fstat(self.fd).st_size and _is_same(source, self.fd):
-                os.unlink(source)
+                if try_lock(self.fd, fcntl.LOCK_EX):
+                    os.unlink(source)
+                else:
+                    # Somebody follows, and can go on with this very file. To have tried has cost
+                    # us our own lock (flock(2)).
+                    fcntl.flock(self.fd, fcntl.LOCK_SH)
             self._thd_unlock()
 
     def abandon(self) -> None:

@@ -24,6 +24,7 @@ from glance.cache.following import SOON, Follower
 from glance.cache.growing import GrowingFile, GrowingReader
 from glance.cache.held import Held
 from glance.cache.keeper import CacheKeeper
+from glance.cache.layout import thd_close
 from glance.cache.pieces import Pieces
 from glance.cache.proof import expected_hashes
 from glance.cache.room import Refusal, Room
@@ -197,6 +198,7 @@ class Copying:
             means.reactor,
             means.pieces,
             means.bad.get(self.image.id, 0),
+            means.trouble,
         )
         self._work = filler
         if not self._takes(claim):
@@ -249,9 +251,7 @@ class Copying:
         self.cached = True
         if growing.fd < 0:
             return
-        fd = await means.threads.run(
-            means.room.thd_open, self.image.id, self.size, late=thd_close_one
-        )
+        fd = await means.threads.run(means.room.thd_open, self.image.id, self.size, late=thd_close)
         if fd is not None:
             if _is_same(fd, growing.fd):
                 growing.settle(GOOD)
@@ -280,12 +280,6 @@ class Copying:
 
 def _is_same(fd: int, other: int) -> bool:
     return os.path.samestat(os.fstat(fd), os.fstat(other))
-
-
-def thd_close_one(fd: int | None) -> None:
-    """Close a file that was opened for somebody who has gone."""
-    if fd is not None:
-        os.close(fd)
 
 
 def _thd_close_found(found: tuple[int, int] | None) -> None:

@@ -72,6 +72,7 @@ class Filler:
     :param hashing: the pool for hashes.
     :param threads: runs what reads and writes files.
     :param attempt: which copy in the stores comes first, as ``open_store`` counts them.
+    :param trouble: told of it if the copy cannot be written.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Filler:
         reactor: Any,
         pieces: Pieces,
         attempt: int = 0,
+        trouble: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self._image = image
         self._open_store = open_store
@@ -98,6 +100,7 @@ class Filler:
         self._pace = Pace(pieces)
         self._proof = Proof(reactor, hashing, expected_hashes(image))
         self._attempt = attempt
+        self._trouble = trouble
         self._stopping = False
         self._interruptible: Deferred[Any] | None = None
         #: Bytes that are there and given to the hashes.
@@ -132,6 +135,7 @@ class Filler:
                 id=self._image.id,
                 error=error,
             )
+            self._trouble(error)
             self._growing.settle(GIVEN_UP)
             await self._end(self._claim.thd_give_up)
         except GlanceError as error:
@@ -250,8 +254,8 @@ class Filler:
             self._pace.begin(of_file=IFileReader.providedBy(reader))
             await self._lead(reader.read, size, write=True)
             if reader.size is None:
-                more: bytes = await self._unless_stopped(reader.read(size, 1))
-                if more:
+                reading = reader.read(size, 1).addTimeout(PIECE_TIME, self._reactor)
+                if await self._unless_stopped(reading):
                     raise _Wrong("Its data in the store is longer than the catalogue says.")
         finally:
             reader.close()

@@ -2,7 +2,8 @@
 
 The file's length says how much there is, its lock's file how it ended; one look at both, every few
 hundredths of a second, is all it takes. A writer that died, or let go, is noticed as well: somebody
-else has to go on then.
+else has to go on then. One that is there and writes nothing, be it stopped or its store silent, is
+not waited for without end.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ LATE: Final = 0.25
 
 #: Seconds without growth after which it is asked whether the writer is alive.
 QUIET: Final = 0.5
+
+#: Seconds without growth after which the copy is done without.
+PATIENCE: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class Follower:
             held.close()
 
     async def _follow(self, held: Held, fd: int) -> bool:
-        pause, quiet = SOON, 0.0
+        pause, quiet, still = SOON, 0.0, 0.0
         while not self._stopping:
             before = self._growing.available
             sight: _Sight = await held.run(_thd_look, fd, self._lock)
@@ -100,7 +104,10 @@ class Follower:
             if sight.gone:
                 return False
             if self._growing.available > before:
-                pause, quiet = SOON, 0.0
+                pause, quiet, still = SOON, 0.0, 0.0
+            elif still >= PATIENCE:
+                self._growing.settle(GIVEN_UP)
+                return True
             elif quiet >= QUIET:
                 quiet = 0.0
                 if not await held.run(self._room.thd_is_written, self._lock):
@@ -108,6 +115,7 @@ class Follower:
                     return self._take_in(await held.run(_thd_look, fd, self._lock))
             await self._sleep(pause)
             quiet += pause
+            still += pause
             pause = min(1.5 * pause, LATE)
         return False
 

@@ -13,12 +13,12 @@ from typing import Any, Final, TypeVar
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
-from glance.cache.copying import Copying, Means, thd_close_one
+from glance.cache.copying import Copying, Means
 from glance.cache.filling import OpenStore
 from glance.cache.growing import CopyReader
 from glance.cache.interfaces import ICachedReader
 from glance.cache.keeper import CacheKeeper
-from glance.cache.layout import can_be_named
+from glance.cache.layout import can_be_named, thd_close
 from glance.cache.room import Room
 from glance.domain.errors import GlanceError
 from glance.domain.image import ACTIVE, Image
@@ -151,7 +151,7 @@ class ImageCache:
         if not self._may_have(image):
             return None
         size = image.size or 0
-        opening = self._threads.run(self._room.thd_open, image.id, size, late=thd_close_one)
+        opening = self._threads.run(self._room.thd_open, image.id, size, late=thd_close)
         fd = await self._unless_trouble(opening)
         if fd is None:
             return None

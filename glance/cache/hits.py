@@ -1,7 +1,9 @@
 """Hits on their way to the index: gathered while it writes, so that no download waits for it.
 
-A write begins with the first hit. What is counted before it has ended goes into the next one, all
-at once. So there is one write at a time, and the more hits there are, the more one of them takes.
+A write begins with the first hit. What is counted before it has ended, and for a moment after that,
+goes into the next one, all at once. So there is one write at a time, few in a second, and the more
+hits there are, the more one of them takes: to write each by itself would cost more than to send a
+small image.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from glance.domain.errors import GlanceError
 
 #: Images whose hits are kept for an index that cannot be written to.
 MOST_KEPT = 10_000
+
+#: Seconds from the end of a write to the next one.
+PAUSE = 0.5
 
 Batch = dict[str, tuple[int, float]]
 
@@ -38,13 +43,14 @@ class Hits:
         #: What the next write takes, the image that was sent last at the end.
         self._waiting: Batch = {}
         self._writing = False
+        self._pause: Any = None
         self._out_of_order = False
         self._stopped: Deferred[None] | None = None
 
     def count(self, image_id: str) -> None:
         """Note that a copy was sent to its end just now."""
         self._keep(image_id, 1, self._clock.seconds())
-        if not self._writing:
+        if not self._writing and self._pause is None:
             self._write()
 
     def stop(self, patience: float = 5.0) -> Deferred[None]:
@@ -62,6 +68,9 @@ class Hits:
                 deadline.cancel()
 
         stopped.addCallback(ended)
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
         if not self._writing:
             self._write()
         return stopped
@@ -86,7 +95,14 @@ class Hits:
         if self._out_of_order:
             self._out_of_order = False
             self._log.info("Hits of the image cache are counted again")
-        if self._waiting or self._stopped:
+        if self._stopped:
+            self._write()
+        else:
+            self._pause = self._clock.callLater(PAUSE, self._go_on)
+
+    def _go_on(self) -> None:
+        self._pause = None
+        if self._waiting and not self._out_of_order:
             self._write()
 
     def _failed(self, failure: Failure, batch: Batch) -> None:
@@ -102,6 +118,8 @@ class Hits:
             else:
                 self._log.failure(words, failure, reason=type(failure.value).__name__)
         # With the next hit it is tried again; at the end there is none.
+        if self._stopped is None:
+            self._pause = self._clock.callLater(PAUSE, self._go_on)
         self._end()
 
     def _end(self) -> None:

@@ -15,11 +15,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from glance.cache.claims import Claim
 from glance.cache.interfaces import ICacheIndex, ISharedIndex
-from glance.cache.layout import CacheDirectory, CacheFile, can_be_named
+from glance.cache.layout import CacheDirectory, CacheFile, can_be_named, thd_close
 from glance.cache.room import Refusal, Removed, Room
 from glance.domain.caching import CachedImage, by_age
 from glance.domain.errors import ConfigError, Conflict, GlanceError, Unavailable
@@ -122,7 +123,7 @@ class CacheKeeper:
         :param name: what is done.
         :returns: a descriptor, which is closed at the end; ``None`` if another one does it.
         """
-        return await self._threads.run(self._directory.thd_hold, name, late=_thd_close)
+        return await self._threads.run(self._directory.thd_hold, name, late=thd_close)
 
     # Wishes.
 
@@ -159,7 +160,9 @@ class CacheKeeper:
         outcome, removed = await self._threads.run(
             partial(self._room.thd_claim, image_id, size, order, resume=resume), late=_thd_let_go
         )
-        await self._removed(removed)
+        # Nobody waits for the index: what was claimed would be lost if it fails.
+        telling = Deferred.fromCoroutine(self._removed(removed))
+        telling.addErrback(lambda failure: _log.failure("Forgetting copies that made way", failure))
         return outcome
 
     async def is_being_written(self, image_id: str) -> bool:
@@ -171,12 +174,11 @@ class CacheKeeper:
         partials = await self._run(self._directory.thd_partials)
         return sum(file.size for file in partials if file.image_id in image_ids)
 
-    async def record(self, image_id: str, size: int, checksum: str | None = None) -> None:
+    async def record(self, image_id: str, size: int) -> None:
         """Note that an image has been cached just now."""
         now = time.time()
-        entry = CachedImage(image_id, size, 0, now, now, checksum)
         try:
-            await self._index.add([entry])
+            await self._index.add([CachedImage(image_id, size, 0, now, now)])
         except Unavailable as error:
             _log.warn("Image {id} is cached, but {error}", id=image_id, error=error.message)
 
@@ -264,8 +266,3 @@ def _thd_let_go(outcome: tuple[Claim | Refusal, Removed]) -> None:
         finally:
             claim.abandon()
             os.close(claim.fd)
-
-
-def _thd_close(fd: int | None) -> None:
-    if fd is not None:
-        os.close(fd)

@@ -220,6 +220,12 @@ def thd_unlinked(path: str) -> bool:
     return True
 
 
+def thd_close(fd: int | None) -> None:
+    """Close a file that was opened for somebody who has gone, if there was one."""
+    if fd is not None:
+        os.close(fd)
+
+
 def try_lock(fd: int, how: int) -> bool:
     """Lock an open file if nobody has it, without waiting.
 

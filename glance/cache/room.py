@@ -14,9 +14,10 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import accumulate
 from typing import Final
 
 from glance.cache.claims import OPEN, Claim, thd_write_state
@@ -146,7 +147,8 @@ class Room:
 
         :returns: descriptors of the copy and of its lock's file; ``None`` if there is none.
         """
-        with ExitStack() as undo:
+        # Alone, since whoever claims it may be about to put another file in the place of this one.
+        with self._directory.thd_alone(), ExitStack() as undo:
             try:
                 lock = os.open(self._directory.fill_lock(image_id), _READ)
                 undo.callback(os.close, lock)
@@ -154,7 +156,7 @@ class Room:
             except OSError:
                 return None
             undo.callback(os.close, fd)
-            if not try_lock(fd, fcntl.LOCK_SH) or not os.fstat(fd).st_nlink:
+            if not try_lock(fd, fcntl.LOCK_SH):
                 return None
             undo.pop_all()
         return fd, lock
@@ -196,7 +198,7 @@ class Room:
             now = time.time()
             stale = [p for p in use.partials if now - p.modified >= stall_time]
             for file in [*use.invalid, *(p for p in stale if p.image_id not in use.live)]:
-                if self._thd_remove_unused(file):
+                if _thd_remove_unused(file):
                     removed.add(file, complete=False)
         return removed
 
@@ -255,8 +257,9 @@ class Room:
             return 0
         # What had not reached the disk when the machine went down is zeros now, and readers would
         # get it before anybody can tell.
-        whole = state.st_mtime > _booted_at()
-        if stat.S_ISREG(state.st_mode) and state.st_size <= most and whole:
+        whole = state.st_size <= most and state.st_mtime > _booted_at()
+        # An empty one may be followed, and is as good as a new one.
+        if stat.S_ISREG(state.st_mode) and (whole or not state.st_size):
             return state.st_size
         os.unlink(path)
         return 0
@@ -287,31 +290,19 @@ class Room:
             *((file, False) for file in sorted(stale, key=lambda file: file.modified)),
             *((copies[name], True) for name in in_order(copies, order)),
         ]
-        with ExitStack() as locks:
-            chosen = []
-            for file, complete in candidates:
-                if lacking <= 0:
-                    break
-                fd = _thd_lock_unused(file.path)
-                if fd is not None:
-                    locks.callback(os.close, fd)
-                    chosen.append((file, complete))
-                    lacking -= file.size
-            if lacking > 0 and not partly:
+        if not partly and lacking > 0:
+            # To keep them locked until it is known would take as many descriptors as files.
+            unused = (file.size for file, _ in candidates if _thd_is_unused(file))
+            if not any(total >= lacking for total in accumulate(unused)):
                 return False
-            for file, complete in chosen:
-                if thd_unlinked(file.path):
-                    removed.add(file, complete=complete)
+        for file, complete in candidates:
+            if lacking <= 0:
+                break
+            # Somebody may have opened it since; then the next ones have to go.
+            if _thd_remove_unused(file):
+                removed.add(file, complete=complete)
+                lacking -= file.size
         return lacking <= 0
-
-    def _thd_remove_unused(self, file: CacheFile) -> bool:
-        fd = _thd_lock_unused(file.path)
-        if fd is None:
-            return False
-        try:
-            return thd_unlinked(file.path)
-        finally:
-            os.close(fd)
 
 
 def _booted_at() -> float:
@@ -319,13 +310,25 @@ def _booted_at() -> float:
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _thd_lock_unused(path: str) -> int | None:
-    """Keep everybody from opening a file; ``None`` if somebody has it open."""
+@contextmanager
+def _thd_unused(path: str) -> Iterator[bool]:
+    """Tell whether nobody has a file open; if so, nobody can open it meanwhile."""
     try:
         fd = os.open(path, _READ)
     except OSError:
-        return None
-    if try_lock(fd, fcntl.LOCK_EX):
-        return fd
-    os.close(fd)
-    return None
+        yield False
+        return
+    try:
+        yield try_lock(fd, fcntl.LOCK_EX)
+    finally:
+        os.close(fd)
+
+
+def _thd_is_unused(file: CacheFile) -> bool:
+    with _thd_unused(file.path) as unused:
+        return unused
+
+
+def _thd_remove_unused(file: CacheFile) -> bool:
+    with _thd_unused(file.path) as unused:
+        return unused and thd_unlinked(file.path)

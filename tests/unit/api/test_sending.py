@@ -1,11 +1,12 @@
 """Sending stored data, by copying and by the kernel: what arrives, and how it breaks off."""
 
+import errno
 import os
 import socket
 import tempfile
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -435,6 +436,40 @@ class TestKernel(SendingCase):
         self.reader.held.pop().errback(StoreError("broken"))
         self.failureResultOf(sending_, StoreError)
         self.assertOver()
+
+    def test_disk_that_fails_as_the_kernel_reads(self):
+        """It is not taken for the client's fault: the reader says what it means."""
+        sendfile = os.sendfile
+
+        def fails(out, fd, offset, count):
+            if offset >= 300_000:
+                raise OSError(errno.EIO, "bad sector")
+            return sendfile(out, fd, offset, min(count, 300_000 - offset))
+
+        self.patch(os, "sendfile", fails)
+        asked = []
+
+        def read(offset, length):
+            asked.append((offset, length))
+            return fail(ReadElsewhere("broken"))
+
+        self.reader.read = read
+        other = MemoryReader(self.data)
+        sending_ = self.send(elsewhere=lambda: succeed(other))
+        # What is taken first ends where the disk fails.
+        self.assertEqual(self.take() + self.take(), HEAD + self.data)
+        self.successResultOf(sending_)
+        self.assertEqual(asked, [(300_000, 1)])
+        self.assertOver()
+        # What has no reason to go on elsewhere, or can be read after all, ends here.
+        broken = StoreError("broken")
+        for answer, error in ((fail(broken), StoreError), (succeed(b"x"), Unavailable)):
+            self.request = FakeRequest(self.transport)
+            self.reader.read = lambda offset, length, answer=answer: answer
+            sending_ = self.send(300_000)
+            self.assertEqual(self.take(), HEAD)
+            self.failureResultOf(sending_, error)
+            self.assertOver()
 
     def test_client_that_hung_up_is_noticed(self):
         sending_ = self.send()

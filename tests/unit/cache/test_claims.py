@@ -1,5 +1,6 @@
 """The right to write a copy: how it ends, and what others see of that."""
 
+import fcntl
 import os
 
 from glance.cache import claims
@@ -106,6 +107,26 @@ class EndTests(ClaimCase):
         self.claim.thd_release()
         self.assertEqual(self.names("incomplete"), [])
         self.assertFree()
+
+    def test_release_of_nothing_that_is_followed(self):
+        os.ftruncate(self.claim.fd, 0)
+        fd, lock = self.room.thd_follow(IMAGE)
+        self.claim.thd_release()
+        self.assertEqual(self.names("incomplete"), [IMAGE])
+        self.assertFree()
+        again, _ = self.room.thd_claim(IMAGE, 4, [])
+        self.assertTrue(os.path.samestat(os.fstat(again.fd), os.fstat(fd)))
+        for one in (fd, lock):
+            os.close(one)
+        # Who let go has kept it open, and now closes it.
+        again.thd_release()
+        os.close(again.fd)
+        self.assertEqual(self.names("incomplete"), [IMAGE])
+        again, _ = self.room.thd_claim(IMAGE, 4, [])
+        fcntl.flock(self.claim.fd, fcntl.LOCK_UN)
+        again.thd_release()
+        os.close(again.fd)
+        self.assertEqual(self.names("incomplete"), [])
 
     def test_abandon(self):
         self.claim.abandon()

@@ -192,6 +192,16 @@ class WellTests(FillCase):
         pool.release_all()
         self.assertTrue(self.successResultOf(filling_))
 
+    def test_what_was_left_is_given_out_at_once(self):
+        self.write(IMAGE, DATA[: 3 * MIB], "incomplete")
+        pool = HeldPool()
+        self.fill(pool)
+        self.assertEqual(self.growing.readable, 3 * MIB)
+        self.assertEqual(self.store.opened, [])
+        self.filler.stop()
+        pool.release_all()
+        self.assertOver(GIVEN_UP, "incomplete")
+
     def test_all_was_left(self):
         self.write(IMAGE, DATA, "incomplete")
         self.assertTrue(self.successResultOf(self.fill()))
@@ -355,6 +365,17 @@ class StoreTroubleTests(FillCase):
         self.assertFalse(self.successResultOf(filling_))
         self.assertOver(BAD, "invalid")
 
+    def test_ends_early_and_another_copy_does_not(self):
+        """What came of a piece that was not whole counts for nothing."""
+        self.store.data = DATA[:-1000]
+        filling_ = self.fill()
+        self.store.let(SIZE)
+        self.store.data = DATA
+        self.clock.advance(PAUSES[0])
+        self.assertTrue(self.successResultOf(filling_))
+        self.assertEqual((self.root / IMAGE).read_bytes(), DATA)
+        self.assertOver(GOOD, "")
+
     def test_has_more_than_it_should(self):
         self.store = Store(DATA + b"x", SIZE)
         self.store.knows_size = False
@@ -363,6 +384,18 @@ class StoreTroubleTests(FillCase):
         self.assertOver(BAD, "invalid")
         told = self.failureResultOf(self.growing.wait(1), StoreError)
         self.assertIn("longer", told.getErrorMessage())
+
+    def test_does_not_say_that_it_ends(self):
+        """All bytes are there: a server that says nothing more cannot keep them back."""
+        self.store = Store(DATA + b"x", SIZE)
+        self.store.knows_size = False
+        self.store.let(SIZE)
+        filling_ = self.fill()
+        self.assertNoResult(filling_)
+        self.clock.advance(PIECE_TIME)
+        self.clock.advance(PAUSES[0])
+        self.assertTrue(self.successResultOf(filling_))
+        self.assertOver(GOOD, "")
 
     def test_has_another_length(self):
         self.store.size = SIZE - 1

@@ -2,8 +2,9 @@
 
 import os
 
+from glance.cache import following as following_module
 from glance.cache.claims import BAD, GIVEN_UP, GOOD, OPEN, thd_write_state
-from glance.cache.following import LATE, QUIET, SOON, Follower
+from glance.cache.following import LATE, PATIENCE, QUIET, SOON, Follower
 from glance.cache.growing import GrowingFile
 from glance.stores.errors import StoreTimeout
 from tests.unit.cache.doubles import IMAGE, MIB, CacheCase, HeldPool
@@ -149,6 +150,19 @@ class EndTests(FollowerCase):
         self.assertNoResult(following)
         self.follower.stop()
 
+    def test_writer_that_does_nothing_is_not_waited_for_without_end(self):
+        """It may be stopped, and what it holds is held all the same."""
+        following = self.follow()
+        self.pass_time(PATIENCE - 2)
+        self.grow(MIB)
+        self.pass_time(PATIENCE - 2)
+        self.assertNoResult(following)
+        self.assertEqual(self.growing.verdict, OPEN)
+        self.pass_time(4)
+        self.assertTrue(self.successResultOf(following))
+        self.assertEqual((self.growing.available, self.growing.verdict), (MIB, GIVEN_UP))
+        self.assertOver()
+
     def test_writer_dies_right_after_its_verdict(self):
         self.grow(SIZE)
         is_written = type(self.room).thd_is_written
@@ -161,6 +175,23 @@ class EndTests(FollowerCase):
         self.patch(type(self.room), "thd_is_written", judge_first)
         following = self.follow()
         self.pass_time(2 * QUIET)
+        self.assertTrue(self.successResultOf(following))
+        self.assertEqual(self.growing.verdict, GOOD)
+
+    def test_writer_ends_during_a_look(self):
+        """What it said at the end is seen, not only that it has let go."""
+        self.grow(SIZE)
+        read_state = following_module.thd_read_state
+
+        def ends_right_after(lock):
+            state = read_state(lock)
+            if not self.claim.ended:
+                self.claim.thd_commit()
+            return state
+
+        self.patch(following_module, "thd_read_state", ends_right_after)
+        following = self.follow()
+        self.clock.advance(SOON)
         self.assertTrue(self.successResultOf(following))
         self.assertEqual(self.growing.verdict, GOOD)
 

@@ -3,12 +3,12 @@
 import errno
 import os
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 
 from glance.cache import copying as copying_module
 from glance.cache import room as room_module
 from glance.cache.claims import Claim
-from glance.cache.following import QUIET
+from glance.cache.following import PATIENCE, QUIET
 from glance.cache.front import OFF_TIME
 from glance.cache.growing import WITHHELD, GrowingReader
 from glance.domain.errors import Unavailable
@@ -205,6 +205,12 @@ class OneProcessTests(FrontCase):
         self.failureResultOf(reader.prefetch(there, 5), ReadElsewhere)
         reader.close()
         self.assertQuiet()
+        # Not every download has to find that out.
+        self.assertIsNone(self.opened())
+        self.assertEqual(self.store.opened, [0])
+        self.clock.advance(OFF_TIME)
+        self.assertIsNotNone(self.open())
+        self.assertEqual(self.store.opened, [0, 0])
 
 
 class LeavingTests(FrontCase):
@@ -367,6 +373,27 @@ class TroubleTests(FrontCase):
         self.assertEqual(self.content(reader), DATA)
         self.assertQuiet("")
 
+    def test_claim_is_not_lost_by_the_index(self):
+        """However it fails to learn what made way for it."""
+
+        def remove(image_ids):
+            raise RuntimeError("broken")
+
+        self.patch(self.index, "remove", remove)
+        self.write(OTHER, bytes(1024))
+        self.cache._room._max_size = SIZE
+        self.store.let()
+        self.assertEqual(self.content(self.opened()), DATA)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertQuiet("")
+
+    def test_index_that_hangs_holds_nobody_up(self):
+        self.patch(self.index, "remove", lambda image_ids: Deferred())
+        self.write(OTHER, bytes(1024))
+        self.cache._room._max_size = SIZE
+        self.store.let()
+        self.assertEqual(self.content(self.opened()), DATA)
+
     def test_directory_that_is_busy(self):
         def busy(*args, **more):
             raise Unavailable("busy")
@@ -499,6 +526,22 @@ class SeveralProcessesTests(FrontCase):
         self.assertEqual(self.second_store.reads[0][0], there)
         self.assertAllQuiet("")
 
+    def test_who_fills_lets_go_before_there_is_anything(self):
+        """The store is not asked by each of those who follow."""
+        for hashes in (True, False):
+            self.image = image_of(DATA, hashes=hashes)
+            self.store, self.second_store = Store(DATA), Store(DATA)
+            mine = self.open()
+            others = [self.open(cache=self.other, store=self.second_store) for _ in range(3)]
+            mine.cancel()
+            self.failureResultOf(mine, CancelledError)
+            self.second_store.let()
+            self.pass_time(WHILE)
+            self.assertEqual([self.content(self.successResultOf(o)) for o in others], [DATA] * 3)
+            self.assertEqual(self.second_store.opened, [0])
+            self.assertAllQuiet("")
+            self.run_now(self.other.keeper.drop(IMAGE))
+
     def test_who_fills_dies_and_the_other_goes_on(self):
         mine, others = self.open_both()
         there = others._growing.available
@@ -582,6 +625,19 @@ class SeveralProcessesTests(FrontCase):
             self.failureResultOf(reader.prefetch(there, 5), ReadElsewhere)
             reader.close()
         self.assertAllQuiet()
+
+    def test_who_fills_is_stopped_and_the_other_goes_on_elsewhere(self):
+        mine, others = self.open_both()
+        there = others._growing.available
+        waiting = others.prefetch(there, 5)
+        self.pass_time(PATIENCE + WHILE)
+        self.failureResultOf(waiting, ReadElsewhere)
+        self.assertEqual(self.successResultOf(others.prefetch(0, SIZE)), there)
+        others.close()
+        # It may go on again.
+        self.store.let()
+        self.assertEqual(self.content(mine), DATA)
+        self.assertAllQuiet("")
 
     def test_reader_of_the_other_goes_away(self):
         mine, others = self.open_both()

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from glance.cache.hits import Hits
+from glance.cache.hits import PAUSE, Hits
 from glance.domain.errors import Unavailable
 
 
@@ -58,11 +58,42 @@ class HitsTests(SynchronousTestCase):
         self.count("a", "a", "b", "a")
         self.assertEqual(len(self.index.writes), 1)
         self.index.end()
+        self.clock.advance(PAUSE)
         self.assertEqual(self.index.writes[1:], [{"a": (2, 4.0), "b": (1, 3.0)}])
         self.index.end()
+        self.clock.advance(PAUSE)
         self.assertEqual(len(self.index.writes), 2)
         self.count("c")
-        self.assertEqual(self.index.writes[2:], [{"c": (1, 5.0)}])
+        self.assertEqual(self.index.writes[2:], [{"c": (1, 6.0)}])
+
+    def test_gathered_for_a_moment_after_a_write(self) -> None:
+        self.count("a")
+        self.index.end()
+        for _ in range(9):
+            self.clock.advance(PAUSE / 10)
+            self.hits.count("b")
+        self.assertEqual(len(self.index.writes), 1)
+        self.clock.advance(PAUSE / 10)
+        self.assertEqual([batch["b"][0] for batch in self.index.writes[1:]], [9])
+
+    def test_not_tried_again_for_each_one_while_it_fails(self) -> None:
+        self.count("a")
+        self.index.fail()
+        self.hits.count("b")
+        self.assertEqual(len(self.index.writes), 1)
+        self.clock.advance(PAUSE)
+        self.hits.count("b")
+        self.assertEqual(self.index.writes[1:], [{"a": (1, 1.0), "b": (2, 1.0 + PAUSE)}])
+
+    def test_stop_does_not_wait_for_that_moment(self) -> None:
+        self.count("a")
+        self.index.end()
+        self.hits.count("b")
+        stopped = self.hits.stop()
+        self.assertEqual(self.index.writes[1:], [{"b": (1, 1.0)}])
+        self.index.end()
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_kept_where_they_cannot_be_written(self) -> None:
         self.count("a", "b")

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import threading
 import time
 
 from hypothesis import settings
@@ -127,6 +128,14 @@ class ClaimingTests(RoomCase):
             # Who reads the former one keeps it.
             self.assertEqual(reader.read(), b"left")
 
+    def test_left_behind_and_empty_stays(self):
+        """It may be followed, whether or not anybody can tell that it was right."""
+        self.leave_partial(data=b"")
+        before = os.stat(self.directory.partial(IMAGE))
+        claim = self.claim(resume=False)
+        self.assertEqual(claim.offset, 0)
+        self.assertTrue(os.path.samestat(os.fstat(claim.fd), before))
+
     def test_left_behind_and_too_long(self):
         self.leave_partial(data=b"x" * 41)
         claim = self.claim()
@@ -215,6 +224,37 @@ class RoomMakingTests(RoomCase):
         self.assertEqual((self.names(), self.names("invalid")), ([IMAGE], []))
         self.assertEqual(self.removed, Removed([], 1, 40))
 
+    def test_many_files_make_way_with_few_descriptors(self):
+        for number in range(LIMIT):
+            self.write(f"{number:08x}{IMAGE[8:]}", b"1")
+        most = [0]
+        unlink = os.unlink
+
+        def unlinked(path):
+            most.append(self.descriptors())
+            unlink(path)
+
+        self.patch(os, "unlink", unlinked)
+        self.assertIsInstance(self.claim(THIRD, LIMIT), Claim)
+        self.assertEqual(self.removed.files, LIMIT)
+        # The node's lock, the claim's, and that of the file.
+        self.assertLessEqual(max(most), 3)
+
+    def test_one_that_is_opened_at_the_last_moment_stays(self):
+        """Another one goes in its place."""
+        for name, size in ((IMAGE, 30), (OTHER, 40)):
+            self.write(name, bytes(size))
+        is_unused = room_module._thd_is_unused
+
+        def opened_right_after(file):
+            unused = is_unused(file)
+            self.open(IMAGE, 30)
+            return unused
+
+        self.patch(room_module, "_thd_is_unused", opened_right_after)
+        self.assertIsInstance(self.claim(THIRD, 60, [IMAGE, OTHER]), Claim)
+        self.assertEqual(self.removed.copies, [OTHER])
+
     def test_what_was_left_counts_and_goes(self):
         self.leave_partial(IMAGE, bytes(40))
         self.assertIsInstance(self.claim(OTHER, 70), Claim)
@@ -295,6 +335,24 @@ class FollowingTests(RoomCase):
         claim.abandon()
         fcntl.flock(claim.fd, fcntl.LOCK_UN)
         self.assertIs(self.claim(OTHER, 70), Refusal.NO_ROOM)
+
+    def test_never_a_file_that_is_about_to_be_replaced(self):
+        self.leave_partial()
+        found = []
+        follower = threading.Thread(target=lambda: found.append(self.follow()))
+        look_at = room_module.thd_look_at
+
+        def look(*args, **more):
+            # The old file is still there, and the new claim's lock is, too.
+            follower.start()
+            follower.join(0.2)
+            return look_at(*args, **more)
+
+        self.patch(room_module, "thd_look_at", look)
+        claim = self.claim(resume=False)
+        follower.join()
+        fd, _ = found[0]
+        self.assertTrue(os.path.samestat(os.fstat(fd), os.fstat(claim.fd)))
 
     def test_no_file(self):
         self.claim()

@@ -181,7 +181,8 @@ class RoomModel(RuleBasedStateMachine):
         lock_file = self.dead_locks.get(image_id, LockFile())
         self.dead_locks.clear()
         left = self.partials.get(image_id)
-        if left is not None and not (resume and left.size <= size and left.stamp > self.booted):
+        usable = left is not None and resume and left.size <= size and left.stamp > self.booted
+        if left is not None and left.size and not usable:
             # Nobody can tell whether it is the image's beginning.
             del self.partials[image_id]
             left = None
@@ -267,7 +268,8 @@ class RoomModel(RuleBasedStateMachine):
     def release(self, pick: int) -> None:
         fill = self.picked(pick)
         fill.claim.thd_release()
-        if not fill.node.size:
+        # One that somebody follows stays, for that one to go on with.
+        if not fill.node.size and fill.node.opened == 1:
             self.partials.pop(fill.claim.image_id, None)
         self.ended(fill, OPEN)
 
