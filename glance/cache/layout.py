@@ -17,7 +17,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import stat
 import time
 from collections.abc import Iterator
@@ -25,18 +24,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
+from glance.domain.caching import can_be_named
 from glance.domain.errors import ConfigError, Unavailable
 
 #: Seconds that the node's lock is waited for; its holders are done in milliseconds.
 LOCK_TIME: Final = 10.0
 
-_IMAGE_ID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _LOCK_SUFFIX: Final = ".fill"
-
-
-def can_be_named(image_id: str) -> bool:
-    """Tell whether an image can be in the cache: its id becomes a file's name."""
-    return _IMAGE_ID.fullmatch(image_id) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +100,11 @@ class CacheDirectory:
             finally:
                 os.close(fd)
         except OSError as error:
+            place = error.filename or probe
+            # Only of what is no directory is it told that it exists.
+            why = "Not a directory" if error.errno == errno.EEXIST else error.strerror
             raise ConfigError(
-                f"[DEFAULT]image_cache_dir = {self.root} cannot be used: "
-                f"{error.filename or probe}: {error.strerror}."
+                f"[DEFAULT]image_cache_dir = {self.root} cannot be used: {place}: {why}."
             ) from None
 
     @contextmanager

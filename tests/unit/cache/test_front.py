@@ -3,7 +3,7 @@
 import errno
 import os
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 
 from glance.cache import copying as copying_module
 from glance.cache import room as room_module
@@ -11,7 +11,7 @@ from glance.cache.claims import Claim
 from glance.cache.following import QUIET
 from glance.cache.front import OFF_TIME
 from glance.cache.growing import WITHHELD, GrowingReader
-from glance.domain.errors import Unavailable
+from glance.domain.errors import LimitExceeded, Unavailable
 from glance.domain.image import DEACTIVATED
 from glance.stores.errors import ReadElsewhere, RemoteUnavailable, StoreError
 from tests.unit.cache.doubles import (
@@ -115,11 +115,15 @@ class OneProcessTests(FrontCase):
             image_of(b""),
             image_of(DATA, size=None),
             image_of(DATA, image_id="not-an-id"),
-            image_of(DATA, size=self.limit + 1),
         ):
             self.assertIsNone(self.opened(image=image))
             self.assertIsNone(self.run_now(self.cache.open_copy(image)))
             self.assertFalse(self.run_now(self.cache.fetch(image, self.store.open)))
+        large = image_of(DATA, size=self.limit + 1)
+        self.assertIsNone(self.opened(image=large))
+        asked = Deferred.fromCoroutine(self.cache.fetch(large, self.store.open))
+        refusal = self.failureResultOf(asked, LimitExceeded).value
+        self.assertIn("are more than [DEFAULT]image_cache_max_size allows", str(refusal))
         self.assertEqual(self.store.opened, [])
         self.assertQuiet()
 

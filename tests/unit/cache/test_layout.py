@@ -4,7 +4,8 @@ import os
 import stat
 
 from glance.cache import layout
-from glance.cache.layout import CacheDirectory, can_be_named
+from glance.cache.layout import CacheDirectory
+from glance.domain.caching import can_be_named
 from glance.domain.errors import ConfigError, Unavailable
 from tests.unit.cache.doubles import IMAGE, OTHER, THIRD, CacheCase
 
@@ -47,6 +48,7 @@ class PreparingTests(CacheCase):
         for path in (self.root / "file", self.root / "file" / "below"):
             error = self.assertRaises(ConfigError, CacheDirectory(str(path)).thd_prepare)
             self.assertIn(f"[DEFAULT]image_cache_dir = {path}", error.message)
+            self.assertIn("Not a directory", error.message)
 
     def test_place_that_may_not_be_written_to(self):
         self.patch(os, "access", lambda path, how: not path.endswith("queue"))

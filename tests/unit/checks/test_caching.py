@@ -51,7 +51,7 @@ def test_flavor_without_a_directory(make, flavor):
 def test_good(cached):
     (finding,) = look(cached())
     assert finding.level is Level.SUCCESS
-    assert "holds 0 MiB of at most 1 MiB" in finding.text
+    assert "holds 0 bytes of at most 1.0 MiB" in finding.text
 
 
 class TestDriver:
@@ -150,6 +150,8 @@ class TestRoom:
             (f"invalid/{IMAGE}", 2 << 20, True),
             (IMAGE, 1 << 20, False),
             (f"queue/{IMAGE}", 2 << 20, False),
+            ("cache.db", 2 << 20, False),
+            ("disk.img", 2 << 20, False),
         ],
     )
     def test_over_the_limit(self, cached, place, where, size, counts):
@@ -159,7 +161,7 @@ class TestRoom:
             file.truncate(size)
         told = bad(look(cached()))
         assert len(told) == counts
-        assert all("holds 2 MiB" in text and "allows 1 MiB" in text for text in told)
+        assert all("holds 2.0 MiB" in text and "allows 1.0 MiB" in text for text in told)
 
     @pytest.mark.parametrize(("free", "enough"), [(512 << 10, True), ((512 << 10) - 1, False)])
     def test_disk(self, cached, place, monkeypatch, free, enough):
