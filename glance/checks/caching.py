@@ -58,6 +58,8 @@ def thd_cache(choose: Callable[[Any], str | None], setting: Setting) -> Iterator
         )
     if driver == "xattr":
         yield from _thd_attributes(path)
+    elif driver == "sqlite":
+        yield from _thd_index(os.path.join(path, conf.image_cache_sqlite_db))
     yield from _thd_room(path, conf.image_cache_max_size)
 
 
@@ -90,6 +92,18 @@ def file_system(path: str, mounts: str) -> str | None:
         if inside and (found is None or len(point) >= found[0]):
             found = (len(point), kinds[0])
     return None if found is None else found[1]
+
+
+def _thd_index(path: str) -> Iterator[Finding]:
+    if not os.path.lexists(path):
+        return
+    usable = os.access(path, os.R_OK | os.W_OK, effective_ids=True)
+    if not (os.path.isfile(path) and usable):
+        yield fault(
+            f"[DEFAULT]image_cache_sqlite_db: {path} is not a file that can be read and written. "
+            "Give it to the user that runs the service, or remove it: it is made anew, and only "
+            "knows how often copies were sent."
+        )
 
 
 def _thd_attributes(path: str) -> Iterator[Finding]:

@@ -141,6 +141,23 @@ class TestDirectory:
         assert all(f"({kind})" in text for text in told)
 
 
+class TestIndex:
+    def test_file_of_others(self, cached, place, monkeypatch):
+        (place / "cache.db").write_bytes(b"")
+        assert bad(look(cached())) == []
+        real = os.access
+        monkeypatch.setattr(
+            os, "access", lambda path, how, **kw: "cache.db" not in str(path) and real(path, how)
+        )
+        (told,) = bad(look(cached()))
+        assert f"[DEFAULT]image_cache_sqlite_db: {place}/cache.db is not a file" in told
+
+    def test_no_file(self, cached, place):
+        (place / "cache.db").mkdir()
+        (told,) = bad(look(cached()))
+        assert f"{place}/cache.db is not a file" in told
+
+
 class TestRoom:
     @pytest.mark.parametrize(
         ("where", "size", "counts"),
