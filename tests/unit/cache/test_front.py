@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -149,6 +150,13 @@ class OneProcessTests(FrontCase):
         self.assertEqual(self.store.opened, [])
         self.cached()
         self.assertQuiet("")
+
+    def test_directory_that_was_removed(self):
+        self.cached()
+        shutil.rmtree(self.root)
+        reader = self.opened()
+        self.assertEqual(self.content(reader), DATA)
+        self.assertEqual((self.root / IMAGE).read_bytes(), DATA)
 
     def test_copy_of_another_length(self):
         self.write(IMAGE, DATA[1:])
@@ -367,6 +375,7 @@ class TroubleTests(FrontCase):
         for path in (self.root / "locks").iterdir():
             path.unlink()
         (self.root / "locks").rmdir()
+        (self.root / "locks").write_bytes(b"")
         self.assertIsNone(self.opened())
         self.assertIsNone(self.opened())
         # That it cannot be removed is no reason not to delete an image.

@@ -1,6 +1,7 @@
 """The cache's directory: names, lists, and the lock of the node."""
 
 import os
+import shutil
 import stat
 
 from glance.cache import layout
@@ -54,6 +55,36 @@ class PreparingTests(CacheCase):
         self.patch(os, "access", lambda path, how: not path.endswith("queue"))
         error = self.assertRaises(ConfigError, self.directory.thd_prepare)
         self.assertIn("queue: Permission denied", error.message)
+
+
+class RemovedTests(CacheCase):
+    """An operator empties a cache with rm, while the service runs."""
+
+    def setUp(self):
+        super().setUp()
+        self.write(IMAGE)
+        shutil.rmtree(self.root)
+
+    def test_nothing_is_there(self):
+        directory = self.directory
+        lists = (directory.thd_copies, directory.thd_partials, directory.thd_invalid)
+        self.assertEqual([look() for look in lists], [[], [], []])
+        self.assertEqual(directory.thd_queued(), [])
+
+    def test_whoever_works_on_it_makes_it_anew(self):
+        with self.directory.thd_alone():
+            self.assertEqual(self.directory.thd_fill_locks(), {})
+        shutil.rmtree(self.root)
+        os.close(self.directory.thd_hold("prefetch"))
+        shutil.rmtree(self.root / "queue")
+        self.assertTrue(self.directory.thd_enqueue(IMAGE))
+        self.assertEqual(self.directory.thd_queued(), [IMAGE])
+
+    def test_where_that_is_not_possible(self):
+        self.root.write_bytes(b"")
+        with self.assertRaises(NotADirectoryError), self.directory.thd_alone():
+            pass
+        self.root.unlink()
 
 
 class ListingTests(CacheCase):
