@@ -18,9 +18,11 @@ from glance.cache.filling import OpenStore
 from glance.cache.growing import CopyReader
 from glance.cache.interfaces import ICachedReader
 from glance.cache.keeper import CacheKeeper
-from glance.cache.layout import can_be_named, thd_close
+from glance.cache.layout import thd_close
 from glance.cache.room import Room
-from glance.domain.errors import GlanceError
+from glance.domain.amounts import human_size
+from glance.domain.caching import can_be_named
+from glance.domain.errors import GlanceError, LimitExceeded
 from glance.domain.image import ACTIVE, Image
 from glance.stores.errors import StoreTimeout
 from glance.stores.threads import Threads, Words
@@ -163,6 +165,7 @@ class ImageCache:
         Cancelling it gives that up, unless others want it too; what there is of it by then stays.
 
         :returns: whether there is one now: not if there is no room, or the cache is in trouble.
+        :raises LimitExceeded: it is larger than the cache may be.
         :raises GlanceError: the image's data cannot be read, or is not the image's.
         """
         if image.id not in self._copying:
@@ -170,6 +173,10 @@ class ImageCache:
             if found is not None:
                 found.close()
                 return True
+        if not self._room.could_hold(size := image.size or 0):
+            raise LimitExceeded(
+                f"its {human_size(size)} are more than [DEFAULT]image_cache_max_size allows"
+            )
         copying = self._join(image, open_store)
         return copying is not None and await copying.end()
 

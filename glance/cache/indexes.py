@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from glance.cache.interfaces import ICacheIndex
-from glance.cache.layout import CacheDirectory, can_be_named
-from glance.domain.caching import CachedImage
+from glance.cache.layout import CacheDirectory
+from glance.domain.caching import CachedImage, can_be_named
 from glance.domain.errors import ConfigError
 
 CENTRAL: Final = "centralized_db"

@@ -20,9 +20,9 @@ from twisted.logger import Logger
 
 from glance.cache.claims import Claim
 from glance.cache.interfaces import ICacheIndex, ISharedIndex
-from glance.cache.layout import CacheDirectory, CacheFile, can_be_named, thd_close
+from glance.cache.layout import CacheDirectory, CacheFile, thd_close
 from glance.cache.room import Refusal, Removed, Room
-from glance.domain.caching import CachedImage, by_age
+from glance.domain.caching import CachedImage, by_age, can_be_named
 from glance.domain.errors import ConfigError, Conflict, GlanceError, Unavailable
 from glance.stores.errors import StoreTimeout
 from glance.stores.threads import Threads

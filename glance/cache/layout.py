@@ -17,7 +17,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import stat
 import time
 from collections.abc import Iterator
@@ -25,18 +24,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
+from twisted.logger import Logger
+
+from glance.domain.caching import can_be_named
 from glance.domain.errors import ConfigError, Unavailable
 
 #: Seconds that the node's lock is waited for; its holders are done in milliseconds.
 LOCK_TIME: Final = 10.0
 
-_IMAGE_ID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _LOCK_SUFFIX: Final = ".fill"
 
-
-def can_be_named(image_id: str) -> bool:
-    """Tell whether an image can be in the cache: its id becomes a file's name."""
-    return _IMAGE_ID.fullmatch(image_id) is not None
+_log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +63,7 @@ class CacheDirectory:
         self._invalid = os.path.join(self.root, "invalid")
         self._queue = os.path.join(self.root, "queue")
         self._locks = os.path.join(self.root, "locks")
+        self._directories = (self._incomplete, self._invalid, self._queue, self._locks)
 
     def copy(self, image_id: str) -> str:
         """Return where a complete copy is."""
@@ -94,7 +93,7 @@ class CacheDirectory:
         probe = os.path.join(self._locks, "probe")
         try:
             os.makedirs(self.root, exist_ok=True)
-            for path in (self._incomplete, self._invalid, self._queue, self._locks):
+            for path in self._directories:
                 os.makedirs(path, mode=0o700, exist_ok=True)
                 if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
@@ -106,10 +105,25 @@ class CacheDirectory:
             finally:
                 os.close(fd)
         except OSError as error:
+            place = error.filename or probe
+            # Only of what is no directory is it told that it exists.
+            why = "Not a directory" if error.errno == errno.EEXIST else error.strerror
             raise ConfigError(
-                f"[DEFAULT]image_cache_dir = {self.root} cannot be used: "
-                f"{error.filename or probe}: {error.strerror}."
+                f"[DEFAULT]image_cache_dir = {self.root} cannot be used: {place}: {why}."
             ) from None
+
+    def _thd_restore(self) -> None:
+        """Make the directories anew if somebody has removed them, which is a way to empty a cache.
+
+        If that is not possible, whatever needs them says so.
+        """
+        if not all(map(os.path.isdir, self._directories)):
+            with suppress(ConfigError):
+                self.thd_prepare()
+                _log.warn(
+                    "Directories of the image cache were removed from {root} and are made anew",
+                    root=self.root,
+                )
 
     @contextmanager
     def thd_alone(self, name: str = "admission", wait: float = LOCK_TIME) -> Iterator[None]:
@@ -119,6 +133,7 @@ class CacheDirectory:
         :param wait: seconds that another one is waited for.
         :raises Unavailable: it took longer.
         """
+        self._thd_restore()
         path = os.path.join(self._locks, name)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -139,6 +154,7 @@ class CacheDirectory:
         :param name: what is done.
         :returns: a descriptor, which is closed at the end; ``None`` if another one does it.
         """
+        self._thd_restore()
         path = os.path.join(self._locks, name)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         if try_lock(fd, fcntl.LOCK_EX):
@@ -176,6 +192,7 @@ class CacheDirectory:
         """Wish that an image be cached; tell whether that is new and not fulfilled already."""
         if os.path.lexists(self.copy(image_id)):
             return False
+        self._thd_restore()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             os.close(os.open(self.wish(image_id), flags, 0o600))
@@ -199,8 +216,13 @@ def _checked(image_id: str) -> str:
 
 
 def _thd_list(directory: str) -> list[CacheFile]:
-    found = []
-    with os.scandir(directory) as entries:
+    found: list[CacheFile] = []
+    try:
+        entries = os.scandir(directory)
+    except FileNotFoundError:
+        # Whoever removed it removed the files in it.
+        return found
+    with entries:
         for entry in entries:
             if not can_be_named(entry.name):
                 continue

@@ -53,7 +53,7 @@ class IFills(Protocol):
         """Cache an image.
 
         :returns: whether it is cached now.
-        :raises GlanceError: it could not be read, or is not what the catalogue says.
+        :raises GlanceError: it could not be read, is not what the catalogue says, or too large.
         """
 
 
@@ -339,6 +339,6 @@ class Prefetcher:
             summary.busy += 1
             return ""
         return (
-            f"there is no room for its {human_size(image.size or 0)} "
-            "([DEFAULT]image_cache_max_size), or the cache cannot be written to"
+            f"there is no room for its {human_size(image.size or 0)}: what is being sent or "
+            "written stays, or the disk is full, or the cache cannot be written to (see the log)"
         )

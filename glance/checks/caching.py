@@ -11,7 +11,8 @@ from typing import Any
 from glance.checks.places import thd_usable
 from glance.checks.results import Finding, doubt, fault, note
 from glance.checks.setting import Setting
-from glance.domain.caching import DIRECTORIES
+from glance.domain.amounts import human_size
+from glance.domain.caching import DIRECTORIES, can_be_named
 from glance.domain.errors import ConfigError
 
 OPTION = "[DEFAULT]image_cache_dir"
@@ -57,6 +58,8 @@ def thd_cache(choose: Callable[[Any], str | None], setting: Setting) -> Iterator
         )
     if driver == "xattr":
         yield from _thd_attributes(path)
+    elif driver == "sqlite":
+        yield from _thd_index(os.path.join(path, conf.image_cache_sqlite_db))
     yield from _thd_room(path, conf.image_cache_max_size)
 
 
@@ -91,6 +94,18 @@ def file_system(path: str, mounts: str) -> str | None:
     return None if found is None else found[1]
 
 
+def _thd_index(path: str) -> Iterator[Finding]:
+    if not os.path.lexists(path):
+        return
+    usable = os.access(path, os.R_OK | os.W_OK, effective_ids=True)
+    if not (os.path.isfile(path) and usable):
+        yield fault(
+            f"[DEFAULT]image_cache_sqlite_db: {path} is not a file that can be read and written. "
+            "Give it to the user that runs the service, or remove it: it is made anew, and only "
+            "knows how often copies were sent."
+        )
+
+
 def _thd_attributes(path: str) -> Iterator[Finding]:
     try:
         with tempfile.TemporaryFile(dir=path) as file:
@@ -113,26 +128,26 @@ def _thd_room(path: str, limit: int) -> Iterator[Finding]:
     free = stats.f_bavail * stats.f_frsize
     if used > limit:
         yield doubt(
-            f"{path} holds {_mib(used)}, and [DEFAULT]image_cache_max_size allows {_mib(limit)}: "
-            "what was not asked for longest is removed at the next pruning."
+            f"{path} holds {human_size(used)}, and [DEFAULT]image_cache_max_size allows "
+            f"{human_size(limit)}: what was not asked for longest is removed at the next pruning."
         )
     elif limit - used > free:
         yield doubt(
-            f"[DEFAULT]image_cache_max_size lets the cache have {_mib(limit - used)} more, but "
-            f"only {_mib(free)} are left where {path} is. It stops when the disk is full; lower "
-            "the limit if others need room there."
+            f"[DEFAULT]image_cache_max_size lets the cache have {human_size(limit - used)} more, "
+            f"but only {human_size(free)} are left where {path} is. It stops when the disk is "
+            "full; lower the limit if others need room there."
         )
     else:
-        yield note(f"{path} holds {_mib(used)} of at most {_mib(limit)}.")
+        yield note(f"{path} holds {human_size(used)} of at most {human_size(limit)}.")
 
 
 def _thd_files(place: str) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(place) as entries:
-            yield from (entry for entry in entries if entry.is_file(follow_symlinks=False))
+            yield from (
+                entry
+                for entry in entries
+                if can_be_named(entry.name) and entry.is_file(follow_symlinks=False)
+            )
     except FileNotFoundError:
         return
-
-
-def _mib(size: int) -> str:
-    return f"{size >> 20:,} MiB"

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 #: What the cache makes in its directory.
 DIRECTORIES: Final = ("incomplete", "invalid", "queue", "locks")
+
+_IMAGE_ID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def can_be_named(image_id: str) -> bool:
+    """Tell whether an image can be in the cache: its id becomes a file's name."""
+    return _IMAGE_ID.fullmatch(image_id) is not None
 
 
 @dataclass(frozen=True, slots=True)

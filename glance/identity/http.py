@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from hyperlink import URL
 from OpenSSL import SSL
 from service_identity import VerificationError
 from treq.client import HTTPClient
@@ -71,6 +72,27 @@ class TooLong(Exception):
     """An answer is longer than any should be."""
 
 
+class BadHost(Exception):
+    """A host's name cannot be encoded, so nobody has it."""
+
+
+class _Address(URL):
+    """A URL that may have an address of IPv6, which hyperlink takes for a misspelt name."""
+
+    def to_uri(self) -> URL:
+        """Return the URL as it is sent.
+
+        :raises BadHost: the host's name can be none.
+        """
+        if ":" in self.host:
+            return URL.to_uri(self.replace(host="h")).replace(host=self.host)
+        try:
+            return super().to_uri()
+        except UnicodeError as error:
+            # Twisted connects to no such name, even where a resolver knows it.
+            raise BadHost(f"{self.host!r} is no name of a host ({error})") from None
+
+
 #: What may go wrong between us and a service.
 _TROUBLE = (
     ConnectError,
@@ -84,11 +106,12 @@ _TROUBLE = (
     TimeoutError,
     VerificationError,
     TooLong,
+    BadHost,
 )
 
 
 #: Whose text says it all.
-_SELF_EXPLAINING = (ConnectError, ConnectionDone, ConnectionLost, DNSLookupError, TooLong)
+_SELF_EXPLAINING = (ConnectError, ConnectionDone, ConnectionLost, DNSLookupError, TooLong, BadHost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +247,7 @@ class HttpCaller:
             body = orjson.dumps(json)
         response = await self._treq.request(
             method,
-            url,
+            _Address.from_text(url),
             headers=sent,
             params=dict(params or {}),
             data=body,

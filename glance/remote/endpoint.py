@@ -13,7 +13,7 @@ PORT = 9292
 
 _SCHEME_PORTS = {"http": 80, "https": 443}
 
-#: A host name or an address of IPv4. Underscores are no part of host names, but of some networks.
+#: A host name or an address of IPv4. That underscores are no part of one, the resolver says.
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252})")
 _ADDRESS_6 = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 _WITH_PORT = re.compile(r"(?P<host>[^:\[\]]+|\[[^\[\]]*\]):(?P<port>[0-9]+)")

@@ -16,7 +16,7 @@ from twisted.internet.error import TimeoutError as NotConnectedInTime
 from twisted.web.client import ResponseNeverReceived
 from twisted.web.http import PotentialDataLoss
 
-from glance.identity.http import CallFailed, TooLong, describe
+from glance.identity.http import BadHost, CallFailed, TooLong, describe
 from glance.remote.endpoint import Endpoint
 from glance.remote.errors import RemoteError, Unintelligible, Unreachable, Untrusted
 
@@ -46,7 +46,7 @@ def explain(failure: CallFailed, endpoint: Endpoint, seconds: float) -> RemoteEr
         return Unreachable(f"{where} did not answer within {seconds:g} s.")
     if isinstance(cause, ConnectionRefusedError):
         return Unreachable(f"{where} cannot be reached: nothing listens there.")
-    if isinstance(cause, ConnectError | DNSLookupError):
+    if isinstance(cause, ConnectError | DNSLookupError | BadHost):
         return Unreachable(f"{where} cannot be reached: {describe(cause)}.")
     if isinstance(cause, TooLong):
         return Unintelligible(f"{where} answered, but {describe(cause)}.")

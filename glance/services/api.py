@@ -277,7 +277,7 @@ class ApiService(MultiService):
         # asked again when it is needed.
         await start_in_time(self._stores, self._reactor)
         if self._cache is not None:
-            await self._cache.start()
+            await self._cache.start_if_possible()
         if not self.running or self.draining:
             raise Unavailable("The service was told to end before it accepted requests.")
         for service in self._background:

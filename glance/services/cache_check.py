@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from glance.cache.layout import CacheDirectory
@@ -25,6 +26,7 @@ def check_cache_options(conf: Any) -> str | None:
     if conf.image_cache_dir:
         from glance.cache.indexes import chosen_driver
 
+        _check_place(conf.image_cache_dir)
         return chosen_driver(conf)
     flavor = conf.paste_deploy.flavor
     if wants_cache(flavor):
@@ -41,10 +43,20 @@ def thd_prepare_cache(conf: Any) -> CacheDirectory:
 
     :raises ConfigError: it cannot be used, or is in a store's way.
     """
+    _check_place(conf.image_cache_dir)
     thd_check_apart(OPTION, conf.image_cache_dir, DIRECTORIES, file_directories(conf))
     directory = CacheDirectory(conf.image_cache_dir)
     directory.thd_prepare()
     return directory
+
+
+def _check_place(path: str) -> None:
+    """Check that a path means the same to all programs, wherever they are started.
+
+    :raises ConfigError: it does not.
+    """
+    if not os.path.isabs(path):
+        raise ConfigError(f"{OPTION} = {path} is not an absolute path.")
 
 
 def thd_check_cache(loaded: Loaded) -> CacheDirectory:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -11,7 +12,7 @@ from glance.cache.claims import Claim
 from glance.cache.following import PATIENCE, QUIET
 from glance.cache.front import OFF_TIME
 from glance.cache.growing import WITHHELD, GrowingReader
-from glance.domain.errors import Unavailable
+from glance.domain.errors import LimitExceeded, Unavailable
 from glance.domain.image import DEACTIVATED
 from glance.stores.errors import ReadElsewhere, RemoteUnavailable, StoreError
 from tests.unit.cache.doubles import (
@@ -116,11 +117,15 @@ class OneProcessTests(FrontCase):
             image_of(b""),
             image_of(DATA, size=None),
             image_of(DATA, image_id="not-an-id"),
-            image_of(DATA, size=self.limit + 1),
         ):
             self.assertIsNone(self.opened(image=image))
             self.assertIsNone(self.run_now(self.cache.open_copy(image)))
             self.assertFalse(self.run_now(self.cache.fetch(image, self.store.open)))
+        large = image_of(DATA, size=self.limit + 1)
+        self.assertIsNone(self.opened(image=large))
+        asked = Deferred.fromCoroutine(self.cache.fetch(large, self.store.open))
+        refusal = self.failureResultOf(asked, LimitExceeded).value
+        self.assertIn("are more than [DEFAULT]image_cache_max_size allows", str(refusal))
         self.assertEqual(self.store.opened, [])
         self.assertQuiet()
 
@@ -146,6 +151,13 @@ class OneProcessTests(FrontCase):
         self.assertEqual(self.store.opened, [])
         self.cached()
         self.assertQuiet("")
+
+    def test_directory_that_was_removed(self):
+        self.cached()
+        shutil.rmtree(self.root)
+        reader = self.opened()
+        self.assertEqual(self.content(reader), DATA)
+        self.assertEqual((self.root / IMAGE).read_bytes(), DATA)
 
     def test_copy_of_another_length(self):
         self.write(IMAGE, DATA[1:])
@@ -415,6 +427,7 @@ class TroubleTests(FrontCase):
         for path in (self.root / "locks").iterdir():
             path.unlink()
         (self.root / "locks").rmdir()
+        (self.root / "locks").write_bytes(b"")
         self.assertIsNone(self.opened())
         self.assertIsNone(self.opened())
         # That it cannot be removed is no reason not to delete an image.

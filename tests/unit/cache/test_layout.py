@@ -1,10 +1,12 @@
 """The cache's directory: names, lists, and the lock of the node."""
 
 import os
+import shutil
 import stat
 
 from glance.cache import layout
-from glance.cache.layout import CacheDirectory, can_be_named
+from glance.cache.layout import CacheDirectory
+from glance.domain.caching import can_be_named
 from glance.domain.errors import ConfigError, Unavailable
 from tests.unit.cache.doubles import IMAGE, OTHER, THIRD, CacheCase
 
@@ -47,11 +49,42 @@ class PreparingTests(CacheCase):
         for path in (self.root / "file", self.root / "file" / "below"):
             error = self.assertRaises(ConfigError, CacheDirectory(str(path)).thd_prepare)
             self.assertIn(f"[DEFAULT]image_cache_dir = {path}", error.message)
+            self.assertIn("Not a directory", error.message)
 
     def test_place_that_may_not_be_written_to(self):
         self.patch(os, "access", lambda path, how: not path.endswith("queue"))
         error = self.assertRaises(ConfigError, self.directory.thd_prepare)
         self.assertIn("queue: Permission denied", error.message)
+
+
+class RemovedTests(CacheCase):
+    """An operator empties a cache with rm, while the service runs."""
+
+    def setUp(self):
+        super().setUp()
+        self.write(IMAGE)
+        shutil.rmtree(self.root)
+
+    def test_nothing_is_there(self):
+        directory = self.directory
+        lists = (directory.thd_copies, directory.thd_partials, directory.thd_invalid)
+        self.assertEqual([look() for look in lists], [[], [], []])
+        self.assertEqual(directory.thd_queued(), [])
+
+    def test_whoever_works_on_it_makes_it_anew(self):
+        with self.directory.thd_alone():
+            self.assertEqual(self.directory.thd_fill_locks(), {})
+        shutil.rmtree(self.root)
+        os.close(self.directory.thd_hold("prefetch"))
+        shutil.rmtree(self.root / "queue")
+        self.assertTrue(self.directory.thd_enqueue(IMAGE))
+        self.assertEqual(self.directory.thd_queued(), [IMAGE])
+
+    def test_where_that_is_not_possible(self):
+        self.root.write_bytes(b"")
+        with self.assertRaises(NotADirectoryError), self.directory.thd_alone():
+            pass
+        self.root.unlink()
 
 
 class ListingTests(CacheCase):

@@ -124,8 +124,8 @@ class TestWishes(PrefetchCase):
         self.fills.outcomes[image_id] = False
         done = self.run_pass()
         reason = (
-            "there is no room for its 10 bytes ([DEFAULT]image_cache_max_size), or the cache "
-            "cannot be written to"
+            "there is no room for its 10 bytes: what is being sent or written stays, or the disk "
+            "is full, or the cache cannot be written to (see the log)"
         )
         self.assertEqual(done.left, {image_id: reason})
         self.assertEqual(self.queued(), [image_id])

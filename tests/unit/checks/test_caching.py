@@ -51,7 +51,7 @@ def test_flavor_without_a_directory(make, flavor):
 def test_good(cached):
     (finding,) = look(cached())
     assert finding.level is Level.SUCCESS
-    assert "holds 0 MiB of at most 1 MiB" in finding.text
+    assert "holds 0 bytes of at most 1.0 MiB" in finding.text
 
 
 class TestDriver:
@@ -141,6 +141,23 @@ class TestDirectory:
         assert all(f"({kind})" in text for text in told)
 
 
+class TestIndex:
+    def test_file_of_others(self, cached, place, monkeypatch):
+        (place / "cache.db").write_bytes(b"")
+        assert bad(look(cached())) == []
+        real = os.access
+        monkeypatch.setattr(
+            os, "access", lambda path, how, **kw: "cache.db" not in str(path) and real(path, how)
+        )
+        (told,) = bad(look(cached()))
+        assert f"[DEFAULT]image_cache_sqlite_db: {place}/cache.db is not a file" in told
+
+    def test_no_file(self, cached, place):
+        (place / "cache.db").mkdir()
+        (told,) = bad(look(cached()))
+        assert f"{place}/cache.db is not a file" in told
+
+
 class TestRoom:
     @pytest.mark.parametrize(
         ("where", "size", "counts"),
@@ -150,6 +167,8 @@ class TestRoom:
             (f"invalid/{IMAGE}", 2 << 20, True),
             (IMAGE, 1 << 20, False),
             (f"queue/{IMAGE}", 2 << 20, False),
+            ("cache.db", 2 << 20, False),
+            ("disk.img", 2 << 20, False),
         ],
     )
     def test_over_the_limit(self, cached, place, where, size, counts):
@@ -159,7 +178,7 @@ class TestRoom:
             file.truncate(size)
         told = bad(look(cached()))
         assert len(told) == counts
-        assert all("holds 2 MiB" in text and "allows 1 MiB" in text for text in told)
+        assert all("holds 2.0 MiB" in text and "allows 1.0 MiB" in text for text in told)
 
     @pytest.mark.parametrize(("free", "enough"), [(512 << 10, True), ((512 << 10) - 1, False)])
     def test_disk(self, cached, place, monkeypatch, free, enough):

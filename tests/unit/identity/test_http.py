@@ -73,6 +73,27 @@ class TestHttpCaller(SynchronousTestCase):
         ]:
             self.assertEqual(request.requestHeaders.getRawHeaders(name), [value])
 
+    def test_hosts_of_all_kinds(self):
+        for host, sent in (
+            ("[::1]:5000", b"[::1]:5000"),
+            ("[2001:db8::1]", b"[2001:db8::1]"),
+            ("192.0.2.1", b"192.0.2.1"),
+            ("grün.example", b"xn--grn-ioa.example"),
+        ):
+            for params in ({}, {"name": "ä b"}):
+                self.successResultOf(
+                    Deferred.fromCoroutine(
+                        self.caller.once("GET", f"http://{host}/v3", params=params)
+                    )
+                )
+                (name,) = self.site.seen[-1].requestHeaders.getRawHeaders(b"host")
+                self.assertEqual(name, sent)
+
+    def test_host_that_can_be_none(self):
+        for host in ("grün..example", "glance_api"):
+            asked = Deferred.fromCoroutine(self.caller.once("GET", f"http://{host}:1/"))
+            self.assertIn(f"'{host}' is no name of a host", self.failure(asked))
+
     def test_what_is_answered(self):
         self.site.answers = [b'{"a": 1}']
         answer = self.answer()

@@ -53,6 +53,13 @@ def test_driver_that_was_asked_for():
         check_cache_options(options("", text))
 
 
+def test_directory_is_the_same_wherever_a_program_is_started():
+    conf = options("", "image_cache_dir = cache\n")
+    for check in (check_cache_options, thd_prepare_cache):
+        with pytest.raises(ConfigError, match="image_cache_dir = cache is not an absolute path"):
+            check(conf)
+
+
 def beside(directory, cache):
     """Options of a cache and of a store in some directory."""
     return options(
