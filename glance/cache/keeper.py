@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -80,12 +80,8 @@ class CacheKeeper:
 
         :raises Unavailable: the index cannot be read.
         """
-        files = {file.image_id: file for file in await self._run(self._directory.thd_copies)}
-        known = {entry.image_id: entry for entry in await self._index.entries()}
-        found = [
-            replace(known[name], size=file.size) if name in known else _entry_of(file)
-            for name, file in files.items()
-        ]
+        files = await self._run(self._directory.thd_copies)
+        found = _entries_of(files, await self._index.entries())
         return sorted(found, key=lambda entry: (-entry.last_accessed, entry.image_id))
 
     async def has(self, image_id: str) -> bool:
@@ -152,7 +148,15 @@ class CacheKeeper:
 
         :param resume: whether what another process left unfinished is gone on with.
         """
-        order = await self._order()
+        outcome = await self._claim(image_id, size, None, resume)
+        if outcome is Refusal.NO_ORDER:
+            # Only now: to read the whole index takes long where there are many copies.
+            outcome = await self._claim(image_id, size, await self._order(), resume)
+        return outcome
+
+    async def _claim(
+        self, image_id: str, size: int, order: Sequence[str] | None, resume: bool
+    ) -> Claim | Refusal:
         outcome, removed = await self._threads.run(
             partial(self._room.thd_claim, image_id, size, order, resume=resume), late=_thd_let_go
         )
@@ -224,12 +228,21 @@ class CacheKeeper:
             await self._index.remove(sorted(gone))
 
     async def _order(self) -> Sequence[str]:
-        """Return the images in the order in which they are to go, as far as it is known."""
+        """Return the images in the order in which they are to go.
+
+        Those that the index does not know yet have just been made, so they count by their files.
+        """
+        files = await self._run(self._directory.thd_copies)
         try:
-            return by_age(await self._index.entries())
+            known = await self._index.entries()
         except Unavailable as error:
-            _log.warn("Nobody knows which copies are old: {error}", error=error.message)
-            return []
+            _log.warn(
+                "Copies go by the age of their files, since nobody knows when they were asked for "
+                "last: {error}",
+                error=error.message,
+            )
+            known = []
+        return by_age(_entries_of(files, known))
 
     async def _removed(self, removed: Removed) -> None:
         if removed.copies:
@@ -247,6 +260,17 @@ class CacheKeeper:
             raise Unavailable(
                 f"The image cache's directory cannot be used: {error.strerror}."
             ) from error
+
+
+def _entries_of(files: Iterable[CacheFile], known: Iterable[CachedImage]) -> list[CachedImage]:
+    """Return an entry for each file, with what is known of it."""
+    entries = {entry.image_id: entry for entry in known}
+    return [
+        replace(entries[file.image_id], size=file.size)
+        if file.image_id in entries
+        else _entry_of(file)
+        for file in files
+    ]
 
 
 def _entry_of(file: CacheFile) -> CachedImage:

@@ -37,6 +37,8 @@ class Refusal(Enum):
     BUSY = "busy"
     #: It does not fit, whatever may be removed.
     NO_ROOM = "no room"
+    #: It does not fit unless others go, and nobody has said in which order they do.
+    NO_ORDER = "no order"
 
 
 @dataclass(slots=True)
@@ -102,12 +104,13 @@ class Room:
         return None
 
     def thd_claim(
-        self, image_id: str, size: int, order: Sequence[str], *, resume: bool = True
+        self, image_id: str, size: int, order: Sequence[str] | None, *, resume: bool = True
     ) -> tuple[Claim | Refusal, Removed]:
         """Make room for the copy of an image, and get the right to write it.
 
         :param size: bytes that the image has.
-        :param order: ids of cached images, those first that are to go first.
+        :param order: ids of cached images, those first that are to go first; ``None`` where that
+            was not looked up, since it is mostly not asked for.
         :param resume: whether what another one left unfinished is gone on with; only who can tell
             in the end that it was right may do that.
         """
@@ -127,8 +130,13 @@ class Room:
                 use.total + size - self._max_size,
                 size - offset - (self._thd_free() - use.promised),
             )
-            if size > self._max_size or not self._thd_remove(lacking, use, order, removed):
+            if size > self._max_size:
                 return Refusal.NO_ROOM, removed
+            if lacking > 0:
+                if order is None:
+                    return Refusal.NO_ORDER, removed
+                if not self._thd_remove(lacking, use, order, removed):
+                    return Refusal.NO_ROOM, removed
             thd_write_state(lock, size, OPEN)
             fd = os.open(self._directory.partial(image_id), _WRITE, 0o600)
             undo.callback(os.close, fd)

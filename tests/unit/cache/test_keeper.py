@@ -1,0 +1,58 @@
+"""What goes when a copy needs room, and what is asked of the index for that."""
+
+import os
+
+from glance.cache.claims import Claim
+from glance.cache.room import Refusal
+from glance.domain.caching import CachedImage
+from tests.unit.cache.upkeep_doubles import IDS, CacheCase
+
+
+class TestOrder(CacheCase):
+    def claim(self, image_id, size):
+        outcome = self.result(self.keeper.claim(image_id, size))
+        if isinstance(outcome, Claim):
+            self.addCleanup(os.close, outcome.fd)
+            self.addCleanup(outcome.abandon)
+        return outcome
+
+    def record(self, image_id, at):
+        self.index.known[image_id] = CachedImage(image_id, 400, 0, at, at)
+
+    def test_index_is_read_only_where_others_have_to_go(self):
+        """With thousands of copies that takes longer than all else."""
+        read = []
+        entries = self.index.entries
+        self.patch(self.index, "entries", lambda: read.append(1) or entries())
+        self.assertIsInstance(self.claim(IDS[0], 1000), Claim)
+        self.assertEqual(read, [])
+        self.write(self.directory.copy(IDS[1]), 400)
+        self.assertIs(self.claim(IDS[2], 400), Refusal.NO_ROOM)
+        self.assertEqual(read, [1])
+        self.assertIs(self.claim(IDS[2], 1001), Refusal.NO_ROOM)
+        self.assertIs(self.claim(IDS[0], 1000), Refusal.BUSY)
+        self.assertEqual(read, [1])
+
+    def test_what_was_not_asked_for_longest_goes(self):
+        for number in (0, 1):
+            self.write(self.directory.copy(IDS[number]), 400)
+        self.record(IDS[0], 200.0)
+        self.record(IDS[1], 100.0)
+        self.assertIsInstance(self.claim(IDS[2], 400), Claim)
+        self.assertEqual(self.copies(), [IDS[0]])
+        self.assertEqual(set(self.index.known), {IDS[0]})
+
+    def test_what_is_not_recorded_yet_is_new(self):
+        self.write(self.directory.copy(IDS[0]), 400)
+        self.write(self.directory.copy(IDS[1]), 400)
+        self.record(IDS[1], 100.0)
+        self.assertIsInstance(self.claim(IDS[2], 400), Claim)
+        self.assertEqual(self.copies(), [IDS[0]])
+
+    def test_index_away(self):
+        """Then the oldest files go."""
+        self.write(self.directory.copy(IDS[0]), 400)
+        self.write(self.directory.copy(IDS[1]), 400, age=10)
+        self.index.away = True
+        self.assertIsInstance(self.claim(IDS[2], 400), Claim)
+        self.assertEqual(self.copies(), [IDS[0]])
