@@ -26,6 +26,9 @@ from glance.domain.errors import ConfigError, Conflict, GlanceError, Unavailable
 from glance.stores.errors import StoreTimeout
 from glance.stores.threads import Threads
 
+#: Copies that are removed before others have their turn.
+_DROPPED_AT_ONCE = 100
+
 _log = Logger()
 
 
@@ -196,8 +199,12 @@ class CacheKeeper:
 
     async def drop_these(self, image_ids: Sequence[str]) -> Removed:
         """Remove the copies of some images."""
-        removed: Removed = await self._run(self._room.thd_drop, image_ids)
-        await self._forget(image_ids)
+        removed = Removed()
+        # A few at a time: to remove large files takes long, and nobody else gets anything done then.
+        for at in range(0, len(image_ids), _DROPPED_AT_ONCE):
+            batch = image_ids[at : at + _DROPPED_AT_ONCE]
+            removed.include(await self._run(self._room.thd_drop, batch))
+            await self._forget(batch)
         return removed
 
     async def image_is_gone(self, image_id: str) -> None:

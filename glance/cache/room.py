@@ -61,6 +61,12 @@ class Removed:
         if complete:
             self.copies.append(file.image_id)
 
+    def include(self, more: Removed) -> None:
+        """Note what was removed besides."""
+        self.copies += more.copies
+        self.files += more.files
+        self.size += more.size
+
 
 class Room:
     """Claims and removes copies.
@@ -216,16 +222,16 @@ class Room:
         removed = Removed()
         wanted = set(image_ids)
         with self._directory.thd_alone():
-            for file in self._directory.thd_copies() if len(wanted) > 1 else self._one(wanted):
-                if file.image_id in wanted and thd_unlinked(file.path):
+            for file in self._copies_of(wanted):
+                if thd_unlinked(file.path):
                     removed.add(file, complete=True)
             if unfinished:
                 for image_id in wanted:
                     thd_unlinked(self._directory.partial(image_id))
         return removed
 
-    def _one(self, wanted: set[str]) -> Iterator[CacheFile]:
-        for image_id in wanted:
+    def _copies_of(self, image_ids: Iterable[str]) -> Iterator[CacheFile]:
+        for image_id in image_ids:
             path = self._directory.copy(image_id)
             try:
                 state = os.lstat(path)
