@@ -272,12 +272,15 @@ class CacheKeeper:
 def _entries_of(files: Iterable[CacheFile], known: Iterable[CachedImage]) -> list[CachedImage]:
     """Return an entry for each file, with what is known of it."""
     entries = {entry.image_id: entry for entry in known}
-    return [
-        replace(entries[file.image_id], size=file.size)
-        if file.image_id in entries
-        else _entry_of(file)
-        for file in files
-    ]
+    found = []
+    for file in files:
+        entry = entries.get(file.image_id)
+        if entry is None:
+            entry = _entry_of(file)
+        elif entry.size != file.size:
+            entry = replace(entry, size=file.size)
+        found.append(entry)
+    return found
 
 
 def _entry_of(file: CacheFile) -> CachedImage:
