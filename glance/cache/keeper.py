@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from glance.cache.claims import Claim
@@ -25,6 +26,9 @@ from glance.domain.caching import CachedImage, by_age
 from glance.domain.errors import ConfigError, Conflict, GlanceError, Unavailable
 from glance.stores.errors import StoreTimeout
 from glance.stores.threads import Threads
+
+#: Seconds for which an index that does not answer is not asked which copies are old.
+_INDEX_OFF_TIME = 30.0
 
 #: Copies that are removed before others have their turn.
 _DROPPED_AT_ONCE = 100
@@ -47,6 +51,9 @@ class CacheKeeper:
         self._room = room
         self._index = index
         self._threads = threads
+        #: Who needs to know which copies are old waits here for who asks the index already.
+        self._asking = DeferredLock()
+        self._not_asked_until = 0.0
 
     async def start(self) -> None:
         """Get ready.
@@ -163,7 +170,9 @@ class CacheKeeper:
         outcome, removed = await self._threads.run(
             partial(self._room.thd_claim, image_id, size, order, resume=resume), late=_thd_let_go
         )
-        await self._removed(removed)
+        # Nobody waits for the index: what was claimed would be lost if it fails.
+        telling = Deferred.fromCoroutine(self._removed(removed))
+        telling.addErrback(lambda failure: _log.failure("Forgetting copies that made way", failure))
         return outcome
 
     async def is_being_written(self, image_id: str) -> bool:
@@ -240,16 +249,31 @@ class CacheKeeper:
         Those that the index does not know yet have just been made, so they count by their files.
         """
         files = await self._run(self._directory.thd_copies)
+        await self._asking.acquire()
         try:
-            known = await self._index.entries()
+            known = await self._known()
+        finally:
+            self._asking.release()
+        return by_age(_entries_of(files, known))
+
+    async def _known(self) -> list[CachedImage]:
+        """Return what the index knows; nothing for a while where it does not answer.
+
+        Downloads wait for this, and none may wait because another one did.
+        """
+        if time.monotonic() < self._not_asked_until:
+            return []
+        try:
+            return await self._index.entries()
         except Unavailable as error:
+            self._not_asked_until = time.monotonic() + _INDEX_OFF_TIME
             _log.warn(
-                "Copies go by the age of their files, since nobody knows when they were asked for "
-                "last: {error}",
+                "Copies make way by the age of their files for {seconds:.0f} s, since nobody knows "
+                "when they were asked for last: {error}",
+                seconds=_INDEX_OFF_TIME,
                 error=error.message,
             )
-            known = []
-        return by_age(_entries_of(files, known))
+            return []
 
     async def _removed(self, removed: Removed) -> None:
         if removed.copies:
