@@ -209,7 +209,7 @@ class CacheKeeper:
     async def drop_these(self, image_ids: Sequence[str]) -> Removed:
         """Remove the copies of some images."""
         removed = Removed()
-        # A few at a time: to remove large files takes long, and nobody else gets anything done then.
+        # A few at a time: removing large files takes long, and nobody else has a turn meanwhile.
         for at in range(0, len(image_ids), _DROPPED_AT_ONCE):
             batch = image_ids[at : at + _DROPPED_AT_ONCE]
             removed.include(await self._run(self._room.thd_drop, batch))

@@ -140,7 +140,6 @@ class TestDirectory:
         assert len(told) == shared
         assert all(f"({kind})" in text for text in told)
 
-
     def test_mounts_in_another_encoding(self, cached, place, monkeypatch):
         mounts = place / "mounts"
         monkeypatch.setattr(caching, "_MOUNTS", mounts)
