@@ -70,8 +70,10 @@ class CacheKeeper:
         try:
             await self._index.start()
         except Unavailable as error:
+            # It is put right by the cleaner then.
             _log.warn("The index of the image cache: {error}", error=error.message)
-        await self.reconcile()
+        else:
+            await self.reconcile()
 
     async def stop(self) -> None:
         """Let go of threads and connections."""

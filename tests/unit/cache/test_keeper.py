@@ -3,7 +3,7 @@
 import os
 import time
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from glance.cache import keeper
 from glance.cache.claims import Claim
@@ -104,3 +104,19 @@ class TestOrder(CacheCase):
         self.write(self.directory.copy(IDS[0]), 400)
         self.patch(self.index, "remove", lambda image_ids: Deferred())
         self.assertIsInstance(self.claim(IDS[1], 900), Claim)
+
+
+class TestStart(CacheCase):
+    def test_index_is_put_right(self):
+        self.write(self.directory.copy(IDS[0]))
+        self.index.known[IDS[1]] = CachedImage(IDS[1], 1, 0, 1.0, 1.0)
+        self.result(self.make_keeper().start())
+        self.assertEqual(set(self.index.known), {IDS[0]})
+
+    def test_index_away_is_asked_once(self):
+        """A file that is locked would hold up the start for as long once more."""
+        self.patch(self.index, "start", lambda: fail(Unavailable("locked")))
+        asked = []
+        self.patch(self.index, "entries", lambda: asked.append(1) or fail(Unavailable("locked")))
+        self.result(self.make_keeper().start())
+        self.assertEqual(asked, [])
