@@ -59,10 +59,12 @@ def cached(manage: Manage) -> dict[str, dict[str, float]]:
 def test_download_and_delete(server: Server, cache: Path, manage: Manage) -> None:
     assert manage.says("list-cached") == "No cached images.\n"
     image, other = server.image(DATA), server.image(DATA)
-    for _ in range(3):
-        assert server.download(image).body == DATA
-    assert server.download(other).body == DATA
+    for name in (image, other):
+        assert server.download(name).body == DATA
+    # Who comes earlier may be sent the copy while it is made, which is no hit.
     eventually(lambda: len(cached(manage)) == 2, "both are cached")
+    for _ in range(2):
+        assert server.download(image).body == DATA
     eventually(lambda: cached(manage)[image]["hits"] == 2, "its hits are counted")
     said = manage.says("list-cached")
     assert said.startswith("Found 2 cached images...\n")
