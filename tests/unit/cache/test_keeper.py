@@ -113,6 +113,12 @@ class TestStart(CacheCase):
         self.result(self.make_keeper().start())
         self.assertEqual(set(self.index.known), {IDS[0]})
 
+    def test_what_is_known_stays(self):
+        self.write(self.directory.copy(IDS[0]))
+        known = self.index.known[IDS[0]] = CachedImage(IDS[0], 10, 5, 2.0, 1.0)
+        self.result(self.make_keeper().start())
+        self.assertIs(self.index.known[IDS[0]], known)
+
     def test_index_away_is_asked_once(self):
         """A file that is locked would hold up the start for as long once more."""
         self.patch(self.index, "start", lambda: fail(Unavailable("locked")))
