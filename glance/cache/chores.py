@@ -68,26 +68,24 @@ class Chores:
         if self._database is None or not copies:
             return
         # Only now: pruning does without the catalogue.
-        from glance.db.presence import BATCH, thd_knows_any, thd_sizes
+        from glance.db.presence import BATCH, thd_alive
 
-        if not await self._database.runReading(thd_knows_any):
+        found: dict[str, bool] = {}
+        for at in range(0, len(copies), BATCH):
+            found |= await self._database.runReading(thd_alive, copies[at : at + BATCH])
+        if not found:
+            # Deleted images are known until they are purged, which is long after.
             _log.warn(
-                "There is no image in the catalogue at all, though there are copies of {count}; "
-                "they stay. Is [database]connection that of the API?",
+                "The catalogue has never heard of any of the {count} images that there are copies "
+                "of; they stay. Is [database]connection that of the API?",
                 count=len(copies),
             )
             return
         # A copy is made after its image, so what the catalogue lacks by now was deleted.
-        removed = Removed()
-        for at in range(0, len(copies), BATCH):
-            batch = copies[at : at + BATCH]
-            there = await self._database.runReading(thd_sizes, batch)
-            gone = [image_id for image_id in batch if image_id not in there]
-            if gone:
-                found = await self._keeper.drop_these(gone)
-                removed.files += found.files
-                removed.size += found.size
-        self._tell(removed, "copy of a deleted image", "copies of deleted images")
+        gone = [image_id for image_id in copies if not found.get(image_id)]
+        if gone:
+            removed = await self._keeper.drop_these(gone)
+            self._tell(removed, "copy of a deleted image", "copies of deleted images")
 
     async def prune(self) -> bool:
         """Remove what is beyond the limit, the copies that nobody asked for longest first.

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from glance.cache.claims import Claim
@@ -29,6 +29,12 @@ from glance.stores.threads import Threads
 
 #: Seconds that a stop waits for a directory that hangs.
 STOP_TIME: Final = 5.0
+
+#: Seconds for which an index that does not answer is not asked which copies are old.
+_INDEX_OFF_TIME = 30.0
+
+#: Copies that are removed before others have their turn.
+_DROPPED_AT_ONCE = 100
 
 _log = Logger()
 
@@ -48,6 +54,9 @@ class CacheKeeper:
         self._room = room
         self._index = index
         self._threads = threads
+        #: Who needs to know which copies are old waits here for who asks the index already.
+        self._asking = DeferredLock()
+        self._not_asked_until = 0.0
 
     async def start(self) -> None:
         """Get ready.
@@ -64,8 +73,10 @@ class CacheKeeper:
         try:
             await self._index.start()
         except Unavailable as error:
+            # It is put right by the cleaner then.
             _log.warn("The index of the image cache: {error}", error=error.message)
-        await self.reconcile()
+        else:
+            await self.reconcile()
 
     async def stop(self) -> None:
         """Let go of threads and connections."""
@@ -84,12 +95,8 @@ class CacheKeeper:
 
         :raises Unavailable: the index cannot be read.
         """
-        files = {file.image_id: file for file in await self._run(self._directory.thd_copies)}
-        known = {entry.image_id: entry for entry in await self._index.entries()}
-        found = [
-            replace(known[name], size=file.size) if name in known else _entry_of(file)
-            for name, file in files.items()
-        ]
+        files = await self._run(self._directory.thd_copies)
+        found = _entries_of(files, await self._index.entries())
         return sorted(found, key=lambda entry: (-entry.last_accessed, entry.image_id))
 
     async def has(self, image_id: str) -> bool:
@@ -156,7 +163,15 @@ class CacheKeeper:
 
         :param resume: whether what another process left unfinished is gone on with.
         """
-        order = await self._order()
+        outcome = await self._claim(image_id, size, None, resume)
+        if outcome is Refusal.NO_ORDER:
+            # Only now: to read the whole index takes long where there are many copies.
+            outcome = await self._claim(image_id, size, await self._order(), resume)
+        return outcome
+
+    async def _claim(
+        self, image_id: str, size: int, order: Sequence[str] | None, resume: bool
+    ) -> Claim | Refusal:
         outcome, removed = await self._threads.run(
             partial(self._room.thd_claim, image_id, size, order, resume=resume), late=_thd_let_go
         )
@@ -197,8 +212,12 @@ class CacheKeeper:
 
     async def drop_these(self, image_ids: Sequence[str]) -> Removed:
         """Remove the copies of some images."""
-        removed: Removed = await self._run(self._room.thd_drop, image_ids)
-        await self._forget(image_ids)
+        removed = Removed()
+        # A few at a time: removing large files takes long, and nobody else has a turn meanwhile.
+        for at in range(0, len(image_ids), _DROPPED_AT_ONCE):
+            batch = image_ids[at : at + _DROPPED_AT_ONCE]
+            removed.include(await self._run(self._room.thd_drop, batch))
+            await self._forget(batch)
         return removed
 
     async def image_is_gone(self, image_id: str) -> None:
@@ -229,11 +248,35 @@ class CacheKeeper:
             await self._index.remove(sorted(gone))
 
     async def _order(self) -> Sequence[str]:
-        """Return the images in the order in which they are to go, as far as it is known."""
+        """Return the images in the order in which they are to go.
+
+        Those that the index does not know yet have just been made, so they count by their files.
+        """
+        files = await self._run(self._directory.thd_copies)
+        await self._asking.acquire()
         try:
-            return by_age(await self._index.entries())
+            known = await self._known()
+        finally:
+            self._asking.release()
+        return by_age(_entries_of(files, known))
+
+    async def _known(self) -> list[CachedImage]:
+        """Return what the index knows; nothing for a while where it does not answer.
+
+        Downloads wait for this, and none may wait because another one did.
+        """
+        if time.monotonic() < self._not_asked_until:
+            return []
+        try:
+            return await self._index.entries()
         except Unavailable as error:
-            _log.warn("Nobody knows which copies are old: {error}", error=error.message)
+            self._not_asked_until = time.monotonic() + _INDEX_OFF_TIME
+            _log.warn(
+                "Copies make way by the age of their files for {seconds:.0f} s, since nobody knows "
+                "when they were asked for last: {error}",
+                seconds=_INDEX_OFF_TIME,
+                error=error.message,
+            )
             return []
 
     async def _removed(self, removed: Removed) -> None:
@@ -252,6 +295,20 @@ class CacheKeeper:
             raise Unavailable(
                 f"The image cache's directory cannot be used: {error.strerror}."
             ) from error
+
+
+def _entries_of(files: Iterable[CacheFile], known: Iterable[CachedImage]) -> list[CachedImage]:
+    """Return an entry for each file, with what is known of it."""
+    entries = {entry.image_id: entry for entry in known}
+    found = []
+    for file in files:
+        entry = entries.get(file.image_id)
+        if entry is None:
+            entry = _entry_of(file)
+        elif entry.size != file.size:
+            entry = replace(entry, size=file.size)
+        found.append(entry)
+    return found
 
 
 def _entry_of(file: CacheFile) -> CachedImage:

@@ -62,7 +62,7 @@ class _Pass:
     """What a pass has in hand.
 
     :ivar waiting: wishes that are still to be dealt with, as the queue was read last.
-    :ivar tried: those that have been begun with.
+    :ivar tried: those that have been begun with, unless they are over: then it is a new wish.
     :ivar sizes: bytes of what was wished for, where progress is told.
     :ivar fault: why no more can be begun with.
     """
@@ -274,7 +274,7 @@ class Prefetcher:
     async def _try(self, work: _Pass, image_id: str) -> None:
         summary = work.summary
         try:
-            reason = await self._attempt(summary, image_id)
+            reason = await self._attempt(work, image_id)
         except CancelledError:
             return
         except Unavailable as error:
@@ -297,15 +297,16 @@ class Prefetcher:
             "Image {id} stays queued for the cache: {reason}", id=image_id, reason=reason
         )
 
-    async def _attempt(self, summary: Prefetched, image_id: str) -> str:
+    async def _attempt(self, work: _Pass, image_id: str) -> str:
         """Cache an image; return why it has to stay in the queue, if it has to."""
-        keeper = self._keeper
+        summary, keeper = work.summary, self._keeper
         if not await keeper.is_queued(image_id):
+            work.tried.discard(image_id)
             return ""
         try:
             image = await self._database.runReading(images.thd_get, image_id, _EVERYTHING)
         except NotFound:
-            summary.gone += await keeper.unqueue(image_id)
+            summary.gone += await self._fulfil(work, image_id)
             self._log.info("Image {id} was deleted, and is no longer queued", id=image_id)
             return ""
         present = await keeper.has(image_id)
@@ -314,7 +315,7 @@ class Prefetcher:
                 return f"its status is {image.status}, not {ACTIVE}"
             if image.size == 0:
                 # Nothing is as good as a copy of that.
-                summary.present += await keeper.unqueue(image_id)
+                summary.present += await self._fulfil(work, image_id)
                 return ""
             if image.size is None:
                 return "nobody knows its size"
@@ -331,8 +332,14 @@ class Prefetcher:
             summary.images += 1
             summary.size += image.size or 0
             self._log.info("Image {id} is cached", id=image_id)
-        await keeper.unqueue(image_id)
+        await self._fulfil(work, image_id)
         return ""
+
+    async def _fulfil(self, work: _Pass, image_id: str) -> bool:
+        was_queued = await self._keeper.unqueue(image_id)
+        # Not before: it would be begun with twice.
+        work.tried.discard(image_id)
+        return was_queued
 
     async def _refused(self, summary: Prefetched, image: Image) -> str:
         if await self._keeper.is_being_written(image.id):

@@ -38,6 +38,8 @@ class Refusal(Enum):
     BUSY = "busy"
     #: It does not fit, whatever may be removed.
     NO_ROOM = "no room"
+    #: It does not fit unless others go, and nobody has said in which order they do.
+    NO_ORDER = "no order"
 
 
 @dataclass(slots=True)
@@ -59,6 +61,12 @@ class Removed:
         self.size += file.size
         if complete:
             self.copies.append(file.image_id)
+
+    def include(self, more: Removed) -> None:
+        """Note what was removed besides."""
+        self.copies += more.copies
+        self.files += more.files
+        self.size += more.size
 
 
 class Room:
@@ -103,12 +111,13 @@ class Room:
         return None
 
     def thd_claim(
-        self, image_id: str, size: int, order: Sequence[str], *, resume: bool = True
+        self, image_id: str, size: int, order: Sequence[str] | None, *, resume: bool = True
     ) -> tuple[Claim | Refusal, Removed]:
         """Make room for the copy of an image, and get the right to write it.
 
         :param size: bytes that the image has.
-        :param order: ids of cached images, those first that are to go first.
+        :param order: ids of cached images, those first that are to go first; ``None`` where that
+            was not looked up, since it is mostly not asked for.
         :param resume: whether what another one left unfinished is gone on with; only who can tell
             in the end that it was right may do that.
         """
@@ -128,8 +137,13 @@ class Room:
                 use.total + size - self._max_size,
                 size - offset - (self._thd_free() - use.promised),
             )
-            if size > self._max_size or not self._thd_remove(lacking, use, order, removed):
+            if size > self._max_size:
                 return Refusal.NO_ROOM, removed
+            if lacking > 0:
+                if order is None:
+                    return Refusal.NO_ORDER, removed
+                if not self._thd_remove(lacking, use, order, removed):
+                    return Refusal.NO_ROOM, removed
             thd_write_state(lock, size, OPEN)
             fd = os.open(self._directory.partial(image_id), _WRITE, 0o600)
             undo.callback(os.close, fd)
@@ -210,16 +224,16 @@ class Room:
         removed = Removed()
         wanted = set(image_ids)
         with self._directory.thd_alone():
-            for file in self._directory.thd_copies() if len(wanted) > 1 else self._one(wanted):
-                if file.image_id in wanted and thd_unlinked(file.path):
+            for file in self._copies_of(wanted):
+                if thd_unlinked(file.path):
                     removed.add(file, complete=True)
             if unfinished:
                 for image_id in wanted:
                     thd_unlinked(self._directory.partial(image_id))
         return removed
 
-    def _one(self, wanted: set[str]) -> Iterator[CacheFile]:
-        for image_id in wanted:
+    def _copies_of(self, image_ids: Iterable[str]) -> Iterator[CacheFile]:
+        for image_id in image_ids:
             path = self._directory.copy(image_id)
             try:
                 state = os.lstat(path)

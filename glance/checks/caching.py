@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ _SHARED = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "9p", "afs", "ceph", "gfs2", "glusterfs", "gpfs", "lustre",
      "ocfs2", "beegfs", "fuse.glusterfs", "fuse.ceph", "fuse.sshfs", "virtiofs"}
 )  # fmt: skip
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_MOUNTS = Path("/proc/self/mountinfo")
 _ATTRIBUTE = "user.glance-status"
 
 
@@ -49,7 +52,7 @@ def thd_cache(choose: Callable[[Any], str | None], setting: Setting) -> Iterator
     if not os.path.isdir(path):
         yield note(f"{path} is not there yet; the service makes it when it starts.")
         return
-    kind = file_system(os.path.realpath(path), Path("/proc/self/mountinfo").read_text())
+    kind = file_system(os.path.realpath(path), os.fsdecode(_MOUNTS.read_bytes()))
     if kind in _SHARED:
         yield doubt(
             f"{OPTION}: {path} is on a network file system ({kind}). Use a disk of this machine: "
@@ -86,7 +89,7 @@ def file_system(path: str, mounts: str) -> str | None:
         if len(fields) < 5:
             continue
         # Blanks, tabs, line ends and backslashes are written in octal.
-        point = fields[4].encode("latin-1", "replace").decode("unicode_escape")
+        point = _OCTAL.sub(lambda found: chr(int(found[1], 8)), fields[4])
         inside = point == "/" or path == point or path.startswith(point + "/")
         # What was mounted last on a place covers what was before.
         if inside and (found is None or len(point) >= found[0]):

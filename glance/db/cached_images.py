@@ -44,11 +44,13 @@ _all = Prepared(
     ).where(_of_node)
 )
 _at: Any = bindparam("at", type_=DateTime())
+_more: Any = bindparam("more", type_=Integer())
 _count = Prepared(
     update(cached_images)
     .where(_c.image_id == bindparam("the_image"), _of_node)
     .values(
-        hits=_c.hits + bindparam("more", type_=Integer()),
+        # One image's hits that no column takes would keep those of all others from being counted.
+        hits=case((_c.hits > MOST_HITS - _more, MOST_HITS), else_=_c.hits + _more),
         last_accessed=case((_c.last_accessed < _at, _at), else_=_c.last_accessed),
     )
 )
@@ -104,7 +106,12 @@ def thd_touch(connection: Connection, url: str, hits: Mapping[str, tuple[int, fl
     """Count hits; see :class:`glance.cache.interfaces.ICacheIndex`."""
     # In order, so that two processes of a node do not wait in a circle.
     for image_id, (more, at) in sorted(hits.items()):
-        values = {"url": url, "the_image": image_id, "more": more, "at": _time(connection, at)}
+        values = {
+            "url": url,
+            "the_image": image_id,
+            "more": min(more, MOST_HITS),
+            "at": _time(connection, at),
+        }
         _count.thd_run(connection, values)
 
 

@@ -14,9 +14,13 @@ BATCH = 500
 _i = images.c
 
 
-def thd_knows_any(connection: Connection) -> bool:
-    """Tell whether the catalogue has ever had an image, as far as it has not been purged."""
-    return connection.execute(select(_i.id).limit(1)).first() is not None
+def thd_alive(connection: Connection, image_ids: Sequence[str]) -> dict[str, bool]:
+    """Return which of some images the catalogue knows, and which of those are not deleted.
+
+    :param image_ids: at most :data:`BATCH`.
+    """
+    asked = select(_i.id, _i.deleted).where(_i.id.in_(image_ids))
+    return {image_id: not deleted for image_id, deleted in connection.execute(asked)}
 
 
 def thd_sizes(connection: Connection, image_ids: Sequence[str]) -> dict[str, int]:

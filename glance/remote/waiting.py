@@ -10,8 +10,12 @@ from twisted.internet.task import deferLater
 from glance.remote.cache import RemoteCache
 from glance.remote.errors import Failed, RemoteError, Unreachable
 
-#: Seconds between two looks.
+#: Seconds between two looks, at least and at most.
 PAUSE = 1.0
+LONGEST_PAUSE = 15.0
+
+#: How much longer a pause is than the look before it: a long list costs the node as much as us.
+IDLENESS = 4
 
 #: How many looks may fail in a row: a service that is reloaded is back after that.
 FAILURES = 5
@@ -38,6 +42,7 @@ async def wait_until_cached(
     missing: Mapping[str, int] = dict.fromkeys(image_ids, 0)
     failures = 0
     while missing:
+        looked = reactor.seconds()
         try:
             state = await cache.state()
         except RemoteError as error:
@@ -47,12 +52,17 @@ async def wait_until_cached(
         else:
             failures = 0
             missing = _look(missing, {one.image_id for one in state.cached}, state.queued, told)
-        if missing and limit is not None and reactor.seconds() - began >= limit:
-            for image_id in missing:
-                told(image_id, f"it is not cached after {limit:g} s; it stays in the queue")
+        if not missing:
             return
-        if missing:
-            await deferLater(reactor, PAUSE)
+        now = reactor.seconds()
+        pause = min(max(PAUSE, IDLENESS * (now - looked)), LONGEST_PAUSE)
+        if limit is not None:
+            if now - began >= limit:
+                for image_id in missing:
+                    told(image_id, f"it is not cached after {limit:g} s; it stays in the queue")
+                return
+            pause = min(pause, began + limit - now)
+        await deferLater(reactor, pause)
 
 
 def _look(

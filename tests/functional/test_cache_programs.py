@@ -111,7 +111,7 @@ class TestCleaner:
         node.write(str(uuid4()), b"12345")
         done = node.run(CLEANER, "--state-dir", str(tmp_path / "state"))
         assert (done.returncode, done.stdout) == (0, "")
-        assert "There is no image in the catalogue at all" in done.stderr
+        assert "The catalogue has never heard of any of the 1 images" in done.stderr
         assert len(node.listed()) == 1
 
 

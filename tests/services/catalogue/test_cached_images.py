@@ -72,6 +72,15 @@ class TestCentral(IndexContract):
     runs = 15
 
 
+def test_hits_beyond_what_a_column_holds(index: CentralIndex) -> None:
+    """They must not keep all others from being counted."""
+    result(index.add([cached(hits=cached_images.MOST_HITS - 1), cached(OTHER)]))
+    for _ in range(2):
+        result(index.touch({IMAGE: (2, T0), OTHER: (2, T0)}))
+    known = entries(index)
+    assert (known[IMAGE].hits, known[OTHER].hits) == (cached_images.MOST_HITS, 4)
+
+
 class TestNodes:
     def test_each_has_its_own_entries(
         self, catalogue: Catalogue, directory: CacheDirectory, index: CentralIndex

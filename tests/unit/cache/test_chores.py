@@ -61,6 +61,23 @@ class TestClean(ChoresCase):
         self.assertEqual(self.copies(), ids)
         self.assertEqual(self.said, ["Removed 5 copies of deleted images (50 bytes)."])
 
+    def test_only_copies_of_images_that_are_deleted(self):
+        self.add_images(2)
+        self.run_in_database(
+            lambda connection: connection.exec_driver_sql("UPDATE images SET deleted = 1").rowcount
+        )
+        self.write(self.directory.copy(IDS[0]))
+        self.result(self.chores.clean())
+        self.assertEqual(self.copies(), [])
+
+    def test_catalogue_of_others(self):
+        """It has images, but none of those that there are copies of."""
+        self.add_images(2)
+        self.write(self.directory.copy(IDS[5]))
+        self.result(self.chores.clean())
+        self.assertEqual(self.copies(), [IDS[5]])
+        self.assertEqual(self.said, [])
+
     def test_where_no_catalogue_is_configured(self):
         self.write(self.directory.copy(IDS[0]))
         self.result(self.make_chores(None).clean())

@@ -258,6 +258,20 @@ class TestSeveralAtATime(PrefetchCase):
         held.callback(True)
         self.assertEqual(self.successResultOf(passing).images, 2)
 
+    def test_wish_that_comes_again_in_a_pass_that_takes_long(self):
+        """An image was cached in this pass, removed since, and is wished for anew."""
+        slow, quick = self.add_images(2)
+        held = self.fills.hold(slow)
+        self.queue(slow, quick)
+        passing = self.begin()
+        self.assertEqual(self.copies(), [quick])
+        self.result(self.keeper.drop(quick))
+        self.queue(quick)
+        self.prefetcher.kick()
+        self.assertEqual(self.copies(), [quick])
+        held.callback(True)
+        self.assertEqual(self.successResultOf(passing).images, 3)
+
     def test_what_failed_is_not_tried_twice_in_a_pass(self):
         first, second = self.add_images(2)
         self.queue(first, second)

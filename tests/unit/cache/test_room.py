@@ -177,6 +177,12 @@ class RoomMakingTests(RoomCase):
         self.claim(THIRD, 40, [IMAGE])
         self.assertEqual(self.names(), [IMAGE])
 
+    def test_nobody_has_said_what_goes(self):
+        self.write(IMAGE, bytes(60))
+        self.assertIs(self.claim(OTHER, 41, None), Refusal.NO_ORDER)
+        self.assertEqual((self.names(), self.names("locks")), ([IMAGE], ["admission", "probe"]))
+        self.assertIsInstance(self.claim(OTHER, 40, None), Claim)
+
     def test_exactly_fits(self):
         self.write(IMAGE, bytes(60))
         self.assertIsInstance(self.claim(OTHER, 40), Claim)

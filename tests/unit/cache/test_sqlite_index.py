@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from glance.domain.errors import ConfigError, Unavailable
 from tests.unit.cache.index_contract import IndexContract
 from tests.unit.cache.index_doubles import (
     IMAGE,
+    IMAGES,
     OTHER,
     T0,
     InlineThreads,
@@ -153,6 +155,47 @@ def test_a_broken_file_is_set_aside(unstarted: SqliteIndex, path: Path, damage: 
     assert result(unstarted.entries()) == []
     result(unstarted.add([cached()]))
     assert result(unstarted.entries()) == [cached()]
+
+
+def test_damage_that_reading_does_not_see_is_found_at_the_start(
+    index: SqliteIndex, path: Path
+) -> None:
+    """That of SQLite's own index, by which entries are found to be changed."""
+    result(index.add([cached(image_id) for image_id in IMAGES]))
+    with closing(sqlite3.connect(path)) as connection:
+        asked = "SELECT rootpage FROM sqlite_master WHERE type = 'index'"
+        ((page,),) = connection.execute(asked).fetchall()
+        ((size,),) = connection.execute("PRAGMA page_size").fetchall()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    index._thd_close()
+    assert len(result(index.entries())) == len(IMAGES)
+    index._thd_close()
+    result(index.start())
+    assert result(index.entries()) == []
+
+
+def test_a_file_that_is_replaced_while_it_is_opened(
+    index: SqliteIndex, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written to the old one would be lost."""
+    result(index.add([cached()]))
+    index._thd_close()
+    new = path.with_name("new.db")
+    new.write_bytes(path.read_bytes())
+    connect = sqlite3.connect
+
+    def too_early(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        if new.exists():
+            new.rename(path)
+        return connection
+
+    monkeypatch.setattr(sqlite_index.sqlite3, "connect", too_early)
+    result(index.add([cached(OTHER)]))
+    monkeypatch.undo()
+    assert {e.image_id for e in thd_read_entries(str(path))} == {IMAGE, OTHER}
 
 
 def test_what_belongs_to_a_broken_file_goes_with_it(index: SqliteIndex, path: Path) -> None:

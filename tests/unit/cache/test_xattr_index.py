@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from tests.unit.cache.index_doubles import (
     result,
     write_copy,
 )
+
+#: Longer than it takes; only what hangs waits for it.
+PATIENCE = 20
 
 
 def has_attributes(path: Path) -> bool:
@@ -78,6 +82,15 @@ def test_links_are_none(index: XattrIndex, directory: CacheDirectory, tmp_path: 
     result(index.touch({IMAGE: (1, T0)}))
     assert result(index.entries()) == []
     assert os.listxattr(target) == []
+
+
+def test_pipes_are_none(index: XattrIndex, directory: CacheDirectory) -> None:
+    """To open one waits for somebody who writes."""
+    os.mkfifo(directory.copy(IMAGE))
+    touching = threading.Thread(target=lambda: result(index.touch({IMAGE: (1, T0)})), daemon=True)
+    touching.start()
+    touching.join(PATIENCE)
+    assert not touching.is_alive()
 
 
 def test_what_the_original_noted(index: XattrIndex, directory: CacheDirectory) -> None:

@@ -140,6 +140,12 @@ class TestDirectory:
         assert len(told) == shared
         assert all(f"({kind})" in text for text in told)
 
+    def test_mounts_in_another_encoding(self, cached, place, monkeypatch):
+        mounts = place / "mounts"
+        monkeypatch.setattr(caching, "_MOUNTS", mounts)
+        mounts.write_bytes(b"1 0 8:1 / / rw - nfs4 x rw\n2 1 0:5 / /\xff rw - ext4 x rw\n")
+        assert len(bad(look(cached()))) == 1
+
 
 class TestIndex:
     def test_file_of_others(self, cached, place, monkeypatch):
@@ -200,6 +206,7 @@ MOUNTS = """\
 3 1 0:6 / /srv/my\\040cache rw - xfs /dev/sdb rw
 4 1 0:7 / /over rw - ext4 /dev/sdc rw
 5 1 0:8 / /over rw - tmpfs none rw
+6 1 0:9 / /мир/a\\134\\040é rw - cifs none rw
 nonsense
 """
 
@@ -214,6 +221,7 @@ nonsense
         ("/srvx", "ext4"),
         ("/srv/my cache/a", "xfs"),
         ("/over/x", "tmpfs"),
+        ("/мир/a\\ é/x", "cifs"),
     ],
 )
 def test_file_system(path, kind):

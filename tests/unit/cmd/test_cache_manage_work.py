@@ -13,7 +13,7 @@ from glance.cmd.cache_manage_options import parse
 from glance.cmd.cache_manage_output import moment
 from glance.cmd.cache_manage_work import Work, explain
 from glance.domain.errors import ConfigError
-from glance.remote.errors import Absent, Failed, NotAllowed, NotEnabled, Untrusted
+from glance.remote.errors import Absent, Answered, Failed, NotAllowed, NotEnabled, Untrusted
 from glance.remote.waiting import PAUSE
 from tests.cacheservice import ONE, THREE, TWO, entry
 from tests.unit.remote.doubles import RemoteTestCase
@@ -139,6 +139,13 @@ class TestChanges(WorkTestCase):
     def test_one_that_fails(self):
         self.make(older=False)
         self.failureResultOf(self.begin("queue-image", UNKNOWN), Absent)
+
+    def test_refusal_ends_it(self):
+        for status in (401, 403):
+            self.service.seen.clear()
+            self.service.replies[f"/v2/queued_images/{ONE}"] = (status, {}, b"")
+            self.failureResultOf(self.begin("queue-image", ONE, TWO), Answered)
+            self.assertEqual(len(self.service.seen), 1)
 
     def test_service_that_fails_ends_it(self):
         self.service.replies[f"/v2/queued_images/{TWO}"] = (503, {}, b"")

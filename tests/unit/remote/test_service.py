@@ -151,6 +151,13 @@ class TestRequests(RemoteTestCase):
         self.assertIn("(301) to https://images.example/v2;", error.message)
         self.assertEqual(len(self.service.seen), 1)
 
+    def test_redirect_that_repeats_the_token(self):
+        self.make("canary-given")
+        where = "https://images.example/?token=canary-given\x1b[2J"
+        self.service.replies[PATH] = (302, {"Location": where}, b"")
+        error = self.failed(self.ask(), Unintelligible)
+        self.assertIn(" to https://images.example/?token=*** [2J; ", error.message)
+
     def test_what_is_no_image_service(self):
         for reply in ((300, {}, b"{}"), (304, {}, b""), (200, {}, b"<html>"), (200, {}, b"[]")):
             self.service.replies[PATH] = reply

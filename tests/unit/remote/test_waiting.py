@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionRefusedError
 
 from glance.remote.errors import Failed, NotAllowed, Unreachable
-from glance.remote.waiting import FAILURES, PAUSE, wait_until_cached
+from glance.remote.waiting import FAILURES, IDLENESS, PAUSE, wait_until_cached
 from tests.cacheservice import ONE, THREE, TWO
 from tests.unit.remote.doubles import RemoteTestCase
 
@@ -82,6 +82,20 @@ class TestWaiting(RemoteTestCase):
         self.assertEqual(
             self.told, [(ONE, None), (TWO, "it is not cached after 3 s; it stays in the queue")]
         )
+
+    def test_slow_service_is_asked_less_often(self):
+        ask = self.treq.request
+
+        def slowly(*args, **details):
+            self.clock.rightNow += 1.5
+            return ask(*args, **details)
+
+        self.treq.request = slowly
+        for limit, pause in ((None, 2 * 1.5 * IDLENESS), (5, 2)):
+            self.wait(ONE, limit=limit).addErrback(lambda _: None)
+            (look,) = self.clock.getDelayedCalls()
+            self.assertEqual(look.getTime() - self.clock.seconds(), pause)
+            look.cancel()
 
     def test_service_that_is_away_for_a_moment(self):
         ask = self.treq.request
