@@ -16,8 +16,9 @@ import pytest
 
 from tests.functional.cacheprograms import CLEANER, SERVICE, TWISTD, Node, finish
 from tests.functional.caching import Cache, Origin, caching
+from tests.functional.configured import ConfiguredServer
 from tests.functional.server import PATIENCE, Server, eventually
-from tests.functional.wire import MIB, data_of
+from tests.functional.wire import MIB, begun, data_of
 
 DATA = data_of(100_000)
 BIG = data_of(3 * MIB + 17)
@@ -340,6 +341,26 @@ def test_switched_off(workers: int) -> None:
         assert broken.exists()
         assert node.run(CLEANER).returncode == 0
         assert not broken.exists()
+
+
+def test_what_drains_leaves_it_to_what_follows() -> None:
+    """The generation before may have an upload in hand for hours, with other options."""
+    server = ConfiguredServer({"workers": 0})
+    before, after = server.state / "before", server.state / "after"
+    server.write(image_cache_dir=before, **OFTEN)
+    with server:
+        with begun(server, server.create()):
+            server.write(image_cache_dir=after)
+            server.reload()
+            left = before / "invalid" / str(uuid4())
+            left.write_bytes(b"12345")
+            # As often as the other one would have been there, too.
+            for _ in range(3):
+                broken = after / "invalid" / str(uuid4())
+                broken.write_bytes(b"12345")
+                eventually(gone(broken), "the broken copy goes")
+            assert left.exists()
+        assert server.trouble() == []
 
 
 @pytest.mark.parametrize("workers", [0, 2])
