@@ -137,9 +137,9 @@ class ImageDataResource:
         """Open the image in the cache, if it is to come from there.
 
         Only who wants all of it has it cached. A deactivated image, which administrators get, never
-        comes from there, nor does one of which the catalogue knows no place.
+        comes from there, as the cache sees to, nor does one of which the catalogue knows no place.
         """
-        if self._cache is None or image.status != ACTIVE or not image.locations:
+        if self._cache is None or not image.locations:
             return None
         asked = request.getHeader("Range") or request.getHeader("Content-Range")
         if asked is None and not _has_already(request, image):
