@@ -19,10 +19,10 @@ def clean() -> int:
     :returns: the exit code.
     """
     loaded = load("glance-cache-cleaner", sys.argv[1:])
-    from glance.services.cache_check import thd_check_cache, thd_check_catalogue
+    from glance.services.cache_check import thd_check_cache_once, thd_check_catalogue
     from glance.services.cache_once import clean_once
 
-    copies = thd_check_cache(loaded).thd_copies()
+    copies = thd_check_cache_once(loaded).thd_copies()
     # Only who has copies must know which images were deleted; and files of former releases, with a
     # cache and no catalogue, are good enough for all else.
     needed = bool(copies and loaded.conf.database.connection)

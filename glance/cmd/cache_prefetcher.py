@@ -20,9 +20,9 @@ def prefetch() -> int:
     :returns: the exit code.
     """
     loaded = load("glance-cache-prefetcher", sys.argv[1:])
-    from glance.services.cache_check import thd_check_cache, thd_check_catalogue
+    from glance.services.cache_check import thd_check_cache_once, thd_check_catalogue
 
-    if not thd_check_cache(loaded).thd_queued():
+    if not thd_check_cache_once(loaded).thd_queued():
         return idle(loaded, "No image waits to be cached.")
     thd_check_catalogue(loaded, needed=True)
     # Only now: a pass that has nothing to do needs none of it.

@@ -21,9 +21,9 @@ def prune() -> int:
     """
     loaded = load("glance-cache-pruner", sys.argv[1:])
     from glance.cache.room import Room
-    from glance.services.cache_check import thd_check_cache, thd_check_catalogue
+    from glance.services.cache_check import thd_check_cache_once, thd_check_catalogue
 
-    directory = thd_check_cache(loaded)
+    directory = thd_check_cache_once(loaded)
     if Room(directory, loaded.conf.image_cache_max_size).thd_excess() <= 0:
         return idle(loaded, "Nothing to prune.")
     from glance.services.cache_once import prune_once

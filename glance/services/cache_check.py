@@ -9,6 +9,7 @@ from glance.cache.layout import CacheDirectory
 from glance.domain.caching import DIRECTORIES
 from glance.domain.errors import ConfigError
 from glance.identity.flavors import wants_cache
+from glance.services.cache_owner import become_owner
 from glance.stores.neighbours import file_directories, thd_check_apart
 
 if TYPE_CHECKING:
@@ -67,6 +68,16 @@ def thd_check_cache(loaded: Loaded) -> CacheDirectory:
     if not loaded.conf.image_cache_dir:
         raise ConfigError(f"{OPTION} is not set, so there is no image cache. {_files_of(loaded)}")
     return thd_prepare_cache(loaded.conf)
+
+
+def thd_check_cache_once(loaded: Loaded) -> CacheDirectory:
+    """Check the same for a program that cron runs; root's one goes on as the cache's own user.
+
+    :raises ConfigError: there is no cache, or it cannot be used.
+    """
+    if loaded.conf.image_cache_dir:
+        become_owner(loaded.conf.image_cache_dir)
+    return thd_check_cache(loaded)
 
 
 def thd_check_catalogue(loaded: Loaded, *, needed: bool) -> bool:

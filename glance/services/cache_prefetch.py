@@ -49,7 +49,7 @@ def prefetch_once(loaded: Loaded) -> int:
 
     def complain(image_id: str, reason: str) -> None:
         progress.wipe()
-        voices.complain(f"Image {image_id} stays queued: {reason}.")
+        voices.complain(f"Image {image_id} stays queued: {reason.rstrip('.')}.")
 
     def make(reactor: Any) -> FillWork:
         report = Teller(progress).tell if sys.stderr.isatty() else None
