@@ -195,7 +195,9 @@ class CacheDirectory:
 
     def thd_queued(self) -> list[str]:
         """List the images that are to be cached, the oldest wish first."""
-        wishes = sorted(self._thd_below(self._queue), key=lambda wish: (wish.modified, wish.image_id))
+        wishes = sorted(
+            self._thd_below(self._queue), key=lambda wish: (wish.modified, wish.image_id)
+        )
         return [wish.image_id for wish in wishes]
 
     def thd_enqueue(self, image_id: str) -> bool:
