@@ -115,9 +115,10 @@ class CacheDirectory:
     def _thd_restore(self) -> None:
         """Make the directories anew if somebody has removed them, which is a way to empty a cache.
 
-        If that is not possible, whatever needs them says so.
+        Not the root: where that is gone, a file system may be. Whoever needs what is missing says
+        so.
         """
-        if not all(map(os.path.isdir, self._directories)):
+        if not all(map(os.path.isdir, self._directories)) and os.path.isdir(self.root):
             with suppress(ConfigError):
                 self.thd_prepare()
                 _log.warn(
@@ -168,11 +169,20 @@ class CacheDirectory:
 
     def thd_partials(self) -> list[CacheFile]:
         """List the unfinished copies."""
-        return _thd_list(self._incomplete)
+        return self._thd_below(self._incomplete)
 
     def thd_invalid(self) -> list[CacheFile]:
         """List the copies that were found to be wrong."""
-        return _thd_list(self._invalid)
+        return self._thd_below(self._invalid)
+
+    def _thd_below(self, directory: str) -> list[CacheFile]:
+        try:
+            return _thd_list(directory)
+        except FileNotFoundError:
+            if not os.path.isdir(self.root):
+                raise
+            # Whoever removed it removed the files in it.
+            return []
 
     def thd_fill_locks(self) -> dict[str, str]:
         """Return the files that fills are locked by, held or not, by image."""
@@ -185,7 +195,9 @@ class CacheDirectory:
 
     def thd_queued(self) -> list[str]:
         """List the images that are to be cached, the oldest wish first."""
-        wishes = sorted(_thd_list(self._queue), key=lambda wish: (wish.modified, wish.image_id))
+        wishes = sorted(
+            self._thd_below(self._queue), key=lambda wish: (wish.modified, wish.image_id)
+        )
         return [wish.image_id for wish in wishes]
 
     def thd_enqueue(self, image_id: str) -> bool:
@@ -216,13 +228,8 @@ def _checked(image_id: str) -> str:
 
 
 def _thd_list(directory: str) -> list[CacheFile]:
-    found: list[CacheFile] = []
-    try:
-        entries = os.scandir(directory)
-    except FileNotFoundError:
-        # Whoever removed it removed the files in it.
-        return found
-    with entries:
+    found = []
+    with os.scandir(directory) as entries:
         for entry in entries:
             if not can_be_named(entry.name):
                 continue

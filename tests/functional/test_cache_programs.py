@@ -183,7 +183,7 @@ class TestPrefetcher:
         assert (done.returncode, done.stdout) == (1, "")
         lines = done.stderr.splitlines()
         assert f"Image {inactive} stays queued: its status is queued, not active." in lines
-        assert any(line.startswith(f"Image {large} stays queued: there is no r") for line in lines)
+        assert any(line.startswith(f"Image {large} stays queued: its ") for line in lines)
         assert any(line.startswith(f"Image {lost} stays queued: ") for line in lines)
         assert lines[-1] == "Cached 1 image (60 bytes); 3 left in the queue."
         assert node.listed("queue") == sorted([inactive, large, lost])

@@ -9,8 +9,9 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
         cfg.StrOpt(
             "image_cache_dir",
             metavar="<DIRECTORY>",
-            help="Directory of this node's own copies of images, on a disk of this machine. Unset: "
-            "there is no image cache. All processes of a node share it, nodes never do.",
+            help="Directory of this node's own copies of images, on a disk of this machine; an "
+            "absolute path. Unset: there is no image cache. All processes of a node share it, "
+            "nodes never do.",
         ),
         cfg.StrOpt(
             "image_cache_driver",

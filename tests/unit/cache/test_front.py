@@ -155,6 +155,7 @@ class OneProcessTests(FrontCase):
     def test_directory_that_was_removed(self):
         self.cached()
         shutil.rmtree(self.root)
+        self.root.mkdir()
         reader = self.opened()
         self.assertEqual(self.content(reader), DATA)
         self.assertEqual((self.root / IMAGE).read_bytes(), DATA)

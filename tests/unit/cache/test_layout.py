@@ -63,7 +63,11 @@ class RemovedTests(CacheCase):
     def setUp(self):
         super().setUp()
         self.write(IMAGE)
+        self.empty()
+
+    def empty(self):
         shutil.rmtree(self.root)
+        self.root.mkdir()
 
     def test_nothing_is_there(self):
         directory = self.directory
@@ -74,17 +78,28 @@ class RemovedTests(CacheCase):
     def test_whoever_works_on_it_makes_it_anew(self):
         with self.directory.thd_alone():
             self.assertEqual(self.directory.thd_fill_locks(), {})
-        shutil.rmtree(self.root)
+        self.empty()
         os.close(self.directory.thd_hold("prefetch"))
         shutil.rmtree(self.root / "queue")
         self.assertTrue(self.directory.thd_enqueue(IMAGE))
         self.assertEqual(self.directory.thd_queued(), [IMAGE])
 
     def test_where_that_is_not_possible(self):
-        self.root.write_bytes(b"")
+        (self.root / "locks").write_bytes(b"")
         with self.assertRaises(NotADirectoryError), self.directory.thd_alone():
             pass
-        self.root.unlink()
+
+    def test_root_that_is_gone_is_not_an_empty_one(self):
+        self.root.rmdir()
+        directory = self.directory
+        for look in (directory.thd_copies, directory.thd_partials, directory.thd_queued):
+            self.assertRaises(FileNotFoundError, look)
+        with self.assertRaises(FileNotFoundError), directory.thd_alone():
+            pass
+        self.assertFalse(self.root.exists())
+        self.root.mkdir()
+        with directory.thd_alone():
+            self.assertEqual(directory.thd_copies(), [])
 
 
 class ListingTests(CacheCase):
