@@ -73,6 +73,14 @@ class EndTests(ClaimCase):
         self.assertEqual(path.read_bytes(), b"data")
         self.assertFree()
 
+    def test_reject_of_what_was_replaced(self):
+        os.unlink(self.directory.partial(IMAGE))
+        self.write(IMAGE, b"others", "incomplete")
+        self.claim.thd_reject("it is wrong")
+        self.assertEqual((self.root / "incomplete" / IMAGE).read_bytes(), b"others")
+        self.assertEqual(self.names("invalid"), [])
+        self.assertFree()
+
     def test_reject_says_why_where_it_can(self):
         def refuse(*args):
             raise OSError("no attributes here")

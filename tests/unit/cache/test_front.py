@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from glance.cache import copying as copying_module
 from glance.cache import room as room_module
 from glance.cache.claims import Claim
-from glance.cache.following import PATIENCE, QUIET
+from glance.cache.following import PATIENCE, QUIET, SOON
 from glance.cache.front import OFF_TIME
 from glance.cache.growing import WITHHELD, GrowingReader
 from glance.domain.errors import LimitExceeded, Unavailable
@@ -159,6 +159,15 @@ class OneProcessTests(FrontCase):
         reader = self.opened()
         self.assertEqual(self.content(reader), DATA)
         self.assertEqual((self.root / IMAGE).read_bytes(), DATA)
+
+    def test_nobody_joins_what_has_another_length(self):
+        opening = self.open()
+        longer = image_of(DATA + b"x", checksum=None, os_hash_algo=None)
+        other = self.open(image=longer, store=Store(DATA + b"x"))
+        self.store.let()
+        self.pass_time(WHILE)
+        self.assertEqual(self.content(self.successResultOf(opening)), DATA)
+        self.assertIsNone(self.successResultOf(other))
 
     def test_copy_of_another_length(self):
         self.write(IMAGE, DATA[1:])
@@ -445,6 +454,20 @@ class TroubleTests(FrontCase):
         os.close(claim.fd)
         self.assertQuiet()
 
+    def test_lock_without_a_copy_for_a_moment(self):
+        """It has just ended, or is just being begun."""
+        claim, _ = self.room.thd_claim(IMAGE, SIZE, [])
+        os.unlink(self.directory.partial(IMAGE))
+        opening = self.open()
+        self.pass_time(3 * SOON)
+        self.assertNoResult(opening)
+        claim.thd_release()
+        os.close(claim.fd)
+        self.store.let()
+        self.pass_time(2 * SOON)
+        self.assertEqual(self.content(self.successResultOf(opening)), DATA)
+        self.assertQuiet("")
+
 
 class StoppingTests(FrontCase):
     def test_what_is_written_can_be_gone_on_with(self):
@@ -604,6 +627,38 @@ class SeveralProcessesTests(FrontCase):
         third.thd_release()
         os.close(third.fd)
         others.close()
+
+    def begun_anew(self):
+        """Remove what is being written, as if all were dead, and have another process begin."""
+        self.room.thd_drop([IMAGE], unfinished=True)
+        self.die(self.cache)
+        third, _ = self.room.thd_claim(IMAGE, SIZE, [])
+        os.pwrite(third.fd, DATA, 0)
+        return third
+
+    def test_another_file_that_was_left_is_never_mixed_in(self):
+        mine, others = self.open_both()
+        there = others._growing.available
+        third = self.begun_anew()
+        third.abandon()
+        os.close(third.fd)
+        self.second_store.let()
+        self.pass_time(WHILE)
+        self.assertEqual(others._growing.available, there)
+        self.failureResultOf(others.prefetch(there, 5), ReadElsewhere)
+        others.close()
+
+    def test_another_copy_is_never_mixed_in(self):
+        mine, others = self.open_both()
+        there = others._growing.available
+        third = self.begun_anew()
+        third.thd_commit()
+        os.close(third.fd)
+        self.pass_time(WHILE)
+        self.assertEqual(others._growing.available, there)
+        self.failureResultOf(others.prefetch(there, 5), ReadElsewhere)
+        others.close()
+        self.assertEqual(self.content(self.opened(cache=self.other)), DATA)
 
     def test_finished_by_a_third_one(self):
         mine, others = self.open_both()

@@ -74,6 +74,20 @@ class OpeningTests(RoomCase):
         self.assertEqual((self.names(), self.names("invalid")), ([], [IMAGE]))
         self.assertNothingOpen()
 
+    def test_another_one_that_came_meanwhile_stays(self):
+        self.write(IMAGE, b"dat")
+        alone = self.directory.thd_alone
+
+        def replaced_before():
+            os.unlink(self.directory.copy(IMAGE))
+            self.write(IMAGE, b"data")
+            return alone()
+
+        self.patch(self.directory, "thd_alone", replaced_before)
+        self.assertIsNone(self.open())
+        self.assertEqual((self.names(), self.names("invalid")), ([IMAGE], []))
+        self.assertNothingOpen()
+
     def test_one_that_is_being_removed(self):
         path = self.write(IMAGE, b"data")
         with path.open() as file:
@@ -275,7 +289,22 @@ class RoomMakingTests(RoomCase):
     def test_ones_own_remains_do_not_count_twice(self):
         self.leave_partial(IMAGE, bytes(40))
         self.write(OTHER, bytes(60))
-        self.assertEqual(self.claim(IMAGE, 40).offset, 40)
+        claim = self.claim(IMAGE, 40)
+        self.assertEqual((claim.offset, os.fstat(claim.fd).st_size), (40, 40))
+        self.assertEqual((self.names(), self.removed.files), ([OTHER], 0))
+
+    def test_ones_own_remains_are_not_what_makes_way(self):
+        self.leave_partial(IMAGE, bytes(10))
+        self.write(OTHER, bytes(80))
+        claim = self.claim(IMAGE, 25)
+        self.assertEqual((claim.offset, os.fstat(claim.fd).st_size), (10, 10))
+        self.assertEqual(self.removed.copies, [OTHER])
+
+    def test_disk_has_ones_own_remains_already(self):
+        self.leave_partial(IMAGE, bytes(30))
+        self.write(OTHER, bytes(10))
+        self.patch(room_module.Room, "_thd_free", lambda room: 10)
+        self.assertEqual(self.claim(IMAGE, 40).offset, 30)
         self.assertEqual(self.names(), [OTHER])
 
     def test_disk_counts_too(self):
