@@ -90,6 +90,9 @@ class Processes:
             # Noted first: its clients find out at once.
             self._world.killed.append(Killed(time.monotonic(), frozenset(ports)))
             os.kill(pid, signal.SIGKILL)
+            # The next one is not to be killed while it dies.
+            while Path(f"/proc/{pid}").exists():
+                time.sleep(0.001)
         self._world.count("kill worker")
 
     def _all_old_enough(self) -> list[int]:
