@@ -546,6 +546,8 @@ class TestWhatIsServed:
             cache.await_copy(image_id, DATA)
             rules.write_text('"download_image": "!"\n')
             cache.server.reload()
+            # The old worker may accept until it is told to drain, a moment later.
+            eventually(lambda: cache.server.download(image_id).status == 403, "the policy")
             answer = cache.server.download(image_id)
             assert (answer.status, len(answer.body) < 1000) == (403, True)
 
