@@ -35,9 +35,7 @@ from glance.api.tasks import ImageTasksResource
 from glance.api.usage import UsageResource
 from glance.config import Loaded
 from glance.db import leases
-from glance.db.engine import make_configured_engine
 from glance.db.probe import thd_probe
-from glance.db.txdbapi import Database, Retry
 from glance.domain.documents import served_schemas
 from glance.domain.errors import Unavailable
 from glance.domain.protection import Protection
@@ -49,6 +47,7 @@ from glance.identity.policy import Policy
 from glance.identity.reloading import PolicyReloader
 from glance.services.cache_tended import TendedCache
 from glance.services.cached import make_cache
+from glance.services.catalogue import make_database
 from glance.services.prepared import Prepared
 from glance.stores.registry import Stores, is_read_only, start_in_time
 from glance.transfers.hashing import Hashes
@@ -356,13 +355,6 @@ class ApiService(MultiService):
         yield self._stores.stop()
         self._hashing.stop()
         yield self._database.stop()
-
-
-def make_database(conf: Any, reactor: Any) -> Database:
-    """Make the catalogue's database of the group ``[database]``."""
-    options = conf.database
-    engine = make_configured_engine(options, conf.metadata_encryption_key)
-    return Database(engine, reactor, threads=options.max_pool_size or 5, retry=Retry())
 
 
 def make_settings(

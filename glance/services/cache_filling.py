@@ -11,8 +11,9 @@ from glance.cache.chores import Chores
 from glance.cache.prefetched import Standing
 from glance.cache.prefetching import Prefetcher
 from glance.cache.upkeep import Duty, Upkeep
-from glance.services.cache_work import make_chores, make_database
+from glance.services.cache_work import make_chores
 from glance.services.cached import CacheParts
+from glance.services.catalogue import make_database
 from glance.stores.registry import Stores, start_in_time
 
 #: Threads for hashing.

@@ -10,6 +10,7 @@ from glance.cache.indexes import make_index
 from glance.cache.keeper import CacheKeeper
 from glance.cache.layout import CacheDirectory
 from glance.cache.room import Room
+from glance.services.catalogue import make_database
 from glance.stores.threads import Threads
 
 if TYPE_CHECKING:
@@ -47,17 +48,6 @@ class CacheWork:
         await self.keeper.stop()
         if self.database is not None:
             await self.database.stop()
-
-
-def make_database(conf: Any, reactor: Any) -> Database:
-    """Make the catalogue's database."""
-    # Only now: pruning mostly does without.
-    from glance.db.engine import make_configured_engine
-    from glance.db.txdbapi import Database, Retry
-
-    engine = make_configured_engine(conf.database, conf.metadata_encryption_key)
-    threads = conf.database.max_pool_size or 5
-    return Database(engine, reactor, threads=threads, retry=Retry())
 
 
 def make_keeper(conf: Any, database: Database | None, reactor: Any) -> CacheKeeper:

@@ -14,13 +14,12 @@ from twisted.logger import Logger
 
 from glance.config import Loaded
 from glance.config.twistd import logs_somewhere
-from glance.db.engine import make_configured_engine
-from glance.db.txdbapi import Database
 from glance.domain.errors import GlanceError
 from glance.scrub.reaper import Reaper
 from glance.scrub.restoring import Restorer
 from glance.scrub.scrubber import Scrubber
 from glance.scrub.summary import Summary
+from glance.services.catalogue import make_database
 from glance.services.notify import Notifier
 from glance.services.signals import act_upon, catch_end, stop_once
 from glance.services.telling import print_error, teller
@@ -68,8 +67,7 @@ class ScrubberService(MultiService):
         self._progress = progress
         self._notifier = notifier or Notifier()
         conf = loaded.conf
-        engine = make_configured_engine(conf.database, conf.metadata_encryption_key)
-        self._database = Database(engine, reactor, threads=conf.database.max_pool_size or 5)
+        self._database = make_database(conf, reactor)
         self._stores = Stores(conf, reactor, make_directories=False)
         self._scrubber: Scrubber | None = None
         self._loop: LoopingCall | None = None

@@ -62,7 +62,7 @@ class ScrubberServiceCase(SynchronousTestCase):
         self.scrubber = mock.Mock()
         self.scrubber.run = self.run_pass
         self.outcome = Summary(images=1, size=3)
-        for name in ("Database", "Stores", "make_configured_engine"):
+        for name in ("make_database", "Stores"):
             self.patch(scrubber, name, lambda *a, **k: Part())
         self.patch(scrubber, "Scrubber", lambda *a, **k: self.scrubber)
 
