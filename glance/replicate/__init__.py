@@ -1,0 +1,1 @@
+"""Copying images between image services, and between a service and a directory."""
