@@ -65,7 +65,7 @@ def _thd_load(cloud: str, region: str | None, files: Sequence[str] | None, where
             "clouds.yaml is read with openstacksdk, which is not installed: "
             "pip install 'txglance[clouds]'."
         ) from None
-    given = {"region_name": region} if region else {}
+    given: dict[str, Any] = {"region_name": region} if region else {}
     skipped: list[str] = []
     try:
         with _listening(skipped):
