@@ -12,6 +12,9 @@ from glance.replicate.record import ImageRecord
 #: Exit codes of the program.
 ALL_DONE, SOME_FAILED, SIDE_LOST = 0, 1, 3
 
+#: The status of an image that has its data.
+ACTIVE = "active"
+
 
 class Deed(StrEnum):
     """What was done to an image on the target."""
@@ -54,6 +57,10 @@ class SideLost(GlanceError):
     exit_code = SIDE_LOST
 
 
+class Vanished(GlanceError):
+    """The source has an image, or its data, no more; it is skipped."""
+
+
 @dataclass(slots=True)
 class Summary:
     """What became of a run.
@@ -67,7 +74,7 @@ class Summary:
     :ivar told: outcomes worth a line: failed, in conflict, skipped, deleted, or with notes; in the
         order of their ends.
     :ivar notes: what else is worth a line, of the whole run.
-    :ivar untried: how many images nothing was done about, since the run ended before.
+    :ivar untried: how many images the run ended before: not tried, or broken off.
     :ivar lost: why the run was given up: a side that could not be reached any more; else empty.
     :ivar interrupted: whether it was cancelled.
     """
