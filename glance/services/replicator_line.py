@@ -232,7 +232,21 @@ def find(name: str) -> Command:
     return command
 
 
-def usual_order(conf: Any) -> Order:
+def service_order(arguments: argparse.Namespace, conf: Any) -> Order:
+    """Find out what a service is to do again and again; without a command, by configuration alone.
+
+    :raises Misuse: the command line cannot be followed.
+    :raises Invalid: the configuration does not say enough.
+    """
+    if not arguments.words:
+        return _configured_order(conf)
+    order = read_order(arguments.words, arguments, conf)
+    if not order.command.changes:
+        raise Misuse("A service can do dump, livecopy and load.", order.command.usage)
+    return order
+
+
+def _configured_order(conf: Any) -> Order:
     """Return what the configuration alone has a service do.
 
     :raises Invalid: it does not say enough.

@@ -37,6 +37,7 @@ class Screen:
 
     def start(self) -> None:
         """Show it from now on."""
+        self._whole = True
         if not self._loop.running:
             self._loop.start(_EVERY)
 
