@@ -12,10 +12,11 @@ from pathlib import Path
 from glance.config import Loaded
 from glance.config.options.replicator import SOURCE, TARGET, USUAL_WATCH
 from glance.domain.errors import ConfigError, Invalid
+from glance.remote.side import Side
 from glance.replicate.plan import Plan
 from glance.replicate.selection import read_selection
 from glance.services.replicator_line import DIRECTORY, Command, Misuse, Order
-from glance.services.replicator_places import Remote, make_remote
+from glance.services.replicator_places import thd_make_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +25,18 @@ class Job:
 
     :param source: where images come from.
     :param target: where they go to; ``None`` for a command that has none.
-    :param chunk: bytes that are read at a time from a dump's files.
+    :param chunk: bytes of data that are moved at a time.
+    :param seconds: that a request may take, and a transfer without a byte.
     :param forced: whether images are deleted without a question.
     :param watch: seconds between two runs, for a service.
     """
 
     command: Command
     plan: Plan
-    source: Remote | Path
-    target: Remote | Path | None
+    source: Side | Path
+    target: Side | Path | None
     chunk: int
+    seconds: float
     forced: bool
     watch: float
 
@@ -70,9 +73,10 @@ def thd_make_job(loaded: Loaded, order: Order, *, asks: bool) -> Job:
     return Job(
         command,
         plan,
-        _place(loaded, order, SOURCE, sides[SOURCE]),
-        _place(loaded, order, TARGET, sides[TARGET]) if TARGET in sides else None,
+        _thd_place(loaded, order, SOURCE, sides[SOURCE]),
+        _thd_place(loaded, order, TARGET, sides[TARGET]) if TARGET in sides else None,
         conf.chunksize,
+        conf.timeout,
         conf.force,
         conf.watch or USUAL_WATCH,
     )
@@ -83,10 +87,10 @@ def can_ask() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _place(loaded: Loaded, order: Order, side: str, what: str) -> Remote | Path:
+def _thd_place(loaded: Loaded, order: Order, side: str, what: str) -> Side | Path:
     typed = order.typed.get((side, what))
     if what != DIRECTORY:
-        return make_remote(loaded, side, typed)
+        return thd_make_side(loaded, side, typed)
     path = Path(typed or loaded.conf[side].directory).expanduser().absolute()
     if side == SOURCE and not path.is_dir():
         raise ConfigError(f"There is no directory {path} to load.")

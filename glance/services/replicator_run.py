@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from glance.config import Loaded
 from glance.config.twistd import logs_somewhere
 from glance.domain.amounts import counted
-from glance.domain.errors import GlanceError
+from glance.domain.errors import ConfigError, GlanceError
 from glance.replicate import reports
 from glance.replicate.listening import Silent
 from glance.replicate.outcome import SIDE_LOST, Summary
@@ -112,6 +112,8 @@ class _Run:
         }
         try:
             return await acts.get(self._job.command.name, self._replicate)()
+        except ConfigError:
+            raise
         except GlanceError as error:
             self.tidy()
             print_error(f"ERROR: {error.message}")

@@ -92,7 +92,7 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
             min=1024,
             max=16 * 1024**2,
             metavar="BYTES",
-            help="Bytes that are read at a time from the files of a dump.",
+            help="Bytes of image data that are moved at a time, from and to connections and files.",
         ),
         cfg.StrOpt(
             "dontreplicate",
