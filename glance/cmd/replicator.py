@@ -76,6 +76,5 @@ def _carry_out(loaded: Loaded, argv: list[str], order: Order) -> int:
     return run_command(loaded, thd_make_job(loaded, order, asks=can_ask()))
 
 
-
 if __name__ == "__main__":
     main()

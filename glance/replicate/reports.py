@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from glance.domain.amounts import counted, human_size
+from glance.replicate.difference import NOTHING, UNDEFINED
 from glance.replicate.outcome import Comparison, Deed, Outcome, Size, Summary
 from glance.replicate.wording import (
     deed,
@@ -35,7 +36,6 @@ _COUNTED = (
 
 #: Columns of a value in a table.
 _VALUE = 40
-_ABSENT = "undefined"
 
 
 # A run.
@@ -208,6 +208,8 @@ def _brief(record: Any) -> dict[str, Any]:
 
 def _bare(value: object) -> object:
     """Return a value as JSON has it."""
+    if value is NOTHING:
+        return None
     if isinstance(value, set | frozenset):
         return sorted(value)
     if isinstance(value, tuple):
@@ -216,8 +218,8 @@ def _bare(value: object) -> object:
 
 
 def _value(value: object) -> str:
-    if value is None:
-        return _ABSENT
+    if value is None or value is NOTHING:
+        return UNDEFINED
     bare = _bare(value)
     return shortened(bare if isinstance(bare, str) else json.dumps(bare, default=str), _VALUE)
 

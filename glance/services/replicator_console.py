@@ -109,7 +109,7 @@ def watch(loaded: Loaded, reload: Callable[[], Loaded]) -> int:
     from twisted.internet import reactor
 
     run: Any = reactor
-    elsewhere = _log if logs_somewhere(loaded.conf) else None
+    elsewhere = logs_somewhere(loaded.conf)
     watched = loaded.conf.verbose or loaded.conf.debug
     as_json = loaded.arguments.json
 
@@ -117,9 +117,9 @@ def watch(loaded: Loaded, reload: Callable[[], Loaded]) -> int:
         print(line, flush=True)
 
     voices = Voices(
-        teller(print_error if as_json else put, elsewhere and elsewhere.info),
-        teller(print_error, elsewhere and elsewhere.error),
-        teller(print_error if watched else None, elsewhere and elsewhere.info),
+        teller(print_error if as_json else put, _log.info if elsewhere else None),
+        teller(print_error, _log.error if elsewhere else None),
+        teller(print_error if watched else None, _log.info if elsewhere else None),
     )
     service = thd_make_service(loaded, run, reload, logging, voices, put if as_json else None)
     catch_signals(run, service)

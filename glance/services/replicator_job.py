@@ -92,6 +92,6 @@ def _thd_place(loaded: Loaded, order: Order, side: str, what: str) -> Side | Pat
     if what != DIRECTORY:
         return thd_make_side(loaded, side, typed)
     path = Path(typed or loaded.conf[side].directory).expanduser().absolute()
-    if side == SOURCE and not path.is_dir():
-        raise ConfigError(f"There is no directory {path} to load.")
+    if not path.is_dir():
+        raise ConfigError(f"There is no directory {path}; make it first.")
     return path

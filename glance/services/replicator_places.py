@@ -13,7 +13,6 @@ from glance.config import Loaded
 from glance.config.options.replicator import SOURCE
 from glance.domain.errors import ConfigError, Invalid
 from glance.identity.credentials import Credentials, read_credentials
-from glance.remote.clouds import read_cloud
 from glance.remote.endpoint import Endpoint, read_endpoint
 from glance.remote.service import Trust, make_tls
 from glance.remote.side import Side
@@ -50,6 +49,9 @@ def thd_make_side(loaded: Loaded, name: str, typed: str | None) -> Side:
 
 
 def _of_cloud(cloud: str, name: str) -> Side:
+    # Only now: most have none.
+    from glance.remote.clouds import read_cloud
+
     return read_cloud(cloud)
 
 

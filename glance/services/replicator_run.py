@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.logger import Logger
@@ -121,7 +122,7 @@ class _Run:
                 _log.error("{text}", text=error.message)
             return SIDE_LOST
         finally:
-            self._sides.close()
+            await self._sides.close()
 
     async def _measure(self) -> int:
         size = await measure(await self._sides.source(), self._job.plan, self._reactor)
@@ -150,7 +151,7 @@ class _Run:
             self._job.plan,
             self._reactor,
             self._teller,
-            None if self._job.forced else self._confirm,
+            None if self._job.forced else partial(self._confirm, target.place),
         )
         self.tidy()
         self._close(summary)
@@ -166,16 +167,15 @@ class _Run:
         if self._json:
             self._print(reports.summary_json(summary))
 
-    async def _confirm(self, extra: Sequence[ImageRecord]) -> bool:
+    async def _confirm(self, place: str, extra: Sequence[ImageRecord]) -> bool:
         """Ask whether images are to be deleted; that there is a terminal was seen to."""
         self.tidy()
         for record in extra[:_NAMED]:
             print_error(f"  {title(record.image_id, record.fields.get('name'))}")
         if len(extra) > _NAMED:
             print_error(f"  and {len(extra) - _NAMED} more")
-        target = await self._sides.target()
         question = (
-            f"Delete {counted(len(extra), 'image')} that {target.place} has and the source has "
+            f"Delete {counted(len(extra), 'image')} that {place} has and the source has "
             "not? Their ids can never be used again. [y/N] "
         )
         print(question, end="", file=sys.stderr, flush=True)

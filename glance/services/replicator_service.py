@@ -88,8 +88,11 @@ class ReplicatorService(Service):
         assert self._sides is not None
         job, sides = self._job, self._sides
         self._teller = teller = self._make_teller(job)
-        source, target = await sides.source(), await sides.target()
-        return await replicate(source, target, job.plan, self._reactor, teller)
+        try:
+            source, target = await sides.source(), await sides.target()
+            return await replicate(source, target, job.plan, self._reactor, teller)
+        finally:
+            await sides.close()
 
     def _ended(self, result: Summary | GlanceError) -> None:
         self._teller = None
@@ -154,9 +157,6 @@ class ReplicatorService(Service):
         watch, self._watch = self._watch, None
         if watch is not None:
             await watch.stop()
-        sides, self._sides = self._sides, None
-        if sides is not None:
-            sides.close()
 
     def hurry(self) -> None:
         """Do nothing: a stop is quick anyway."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from glance.remote.images import RemoteImages
@@ -16,7 +15,10 @@ from glance.services.replicator_job import Job
 
 
 class Sides:
-    """Makes them when they are first asked for: a catalogue may have to say where a service is.
+    """Makes them for one run after the other.
+
+    What talks to a service is made once, when it is first needed: a catalogue may have to say where
+    that is.
 
     :param job: which they are.
     :param reactor: the reactor.
@@ -26,26 +28,45 @@ class Sides:
         self._job = job
         self._reactor = reactor
         self._pace = Pace(job.seconds, job.seconds, job.chunk)
-        self._images: dict[Side, RemoteImages] = {}
+        self._images: dict[str, RemoteImages] = {}
         self._dumps: list[DumpSource | DumpTarget] = []
 
     async def source(self) -> Source:
-        """Return the source, for one run.
+        """Return the source for a run.
 
         :raises GlanceError: nobody tells where it is.
         """
-        place = self._job.source
-        if isinstance(place, Path):
-            return self._kept(DumpSource(str(place), self._reactor, chunksize=self._job.chunk))
-        return ServiceSource(await self._images_of(place))
+        job = self._job
+        if isinstance(job.source, Side):
+            return ServiceSource(await self._connected(job.source))
+        made = DumpSource(str(job.source), self._reactor, chunksize=job.chunk)
+        self._dumps.append(made)
+        return made
 
     async def target(self) -> Target:
-        """Return the target, for one run.
+        """Return the target for a run.
 
         :raises GlanceError: nobody tells where it is.
         """
-        place, plan = self._job.target, self._job.plan
-        assert place is not None
-        if isinstance(place, Path):
-            return self._kept(DumpTarget(str(place), plan, self._reactor))
-        return ServiceTarget(await self._images_of(place), plan)
+        job, plan = self._job, self._job.plan
+        if isinstance(job.target, Side):
+            return ServiceTarget(await self._connected(job.target), plan)
+        made = DumpTarget(
+            str(job.target),
+            self._reactor,
+            chunksize=job.chunk,
+            metaonly=plan.metaonly,
+            dontreplicate=plan.dontreplicate,
+        )
+        self._dumps.append(made)
+        return made
+
+    async def close(self) -> None:
+        """End a run: let go of directories."""
+        while self._dumps:
+            await self._dumps.pop().close()
+
+    async def _connected(self, side: Side) -> RemoteImages:
+        if side.name not in self._images:
+            self._images[side.name] = await connect_images(self._reactor, side, self._pace)
+        return self._images[side.name]

@@ -139,8 +139,8 @@ class TestComparison:
             " queued                                   |\n"
             "+----+------+----------+-------------------+"
             "------------------------------------------+\n"
-            "a:1 and b:2: 3 the same, 1 different, 1 missing from the target, 1 on the target only, "
-            "1 of the source not active and left out."
+            "a:1 and b:2: 3 the same, 1 different, 1 missing from the target, "
+            "1 on the target only, 1 of the source not active and left out."
         )
 
     def test_the_same(self):

@@ -27,9 +27,7 @@ def loaded(tmp_path, monkeypatch):
     def loaded(*argv: str, text: str = ""):
         path = tmp_path / "x.conf"
         path.write_text(text)
-        return load(
-            "glance-replicator", [f"--config-file={path}", *argv], extra_cli=add_arguments
-        )
+        return load("glance-replicator", [f"--config-file={path}", *argv], extra_cli=add_arguments)
 
     return loaded
 
@@ -98,7 +96,7 @@ class TestOptions:
 
     def test_defaults(self, loaded):
         conf = loaded().conf
-        assert conf.chunksize == 65536
+        assert conf.chunksize == 1024**2
         assert conf.dontreplicate == "created_at date deleted_at location updated_at"
         assert (conf.parallel, conf.retries, conf.timeout, conf.watch) == (4, 5, 60, None)
         assert (conf.token, conf.sourcetoken, conf.targettoken, conf.log_file) == (None,) * 4
