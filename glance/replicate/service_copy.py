@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from glance.domain.errors import GlanceError
-from glance.remote.digests import content_digest
 from glance.remote.errors import Absent, Answered, NotAllowed
 from glance.remote.images import RemoteImages
-from glance.replicate.counting import Counted
 from glance.replicate.difference import Difference, compare_records, to_patch
 from glance.replicate.documents import creation_body
-from glance.replicate.errors import NoData, WrongData
+from glance.replicate.errors import NoData
 from glance.replicate.interfaces import Moved, Source
 from glance.replicate.outcome import ACTIVE, Deed, Outcome, Vanished
 from glance.replicate.plan import Plan
 from glance.replicate.record import ImageRecord
 from glance.replicate.retrying import Passing
+from glance.replicate.sending import Sender
 from glance.replicate.service_records import is_shared, look
 
 _QUEUED, _DEACTIVATED = "queued", "deactivated"
@@ -32,7 +32,7 @@ _STUCK = (
     "somebody is giving it its data on the target, where it is {}",
     "the target took its data, but has lost it: it is {} there",
 )
-#: Set when all else is done: an image that is not complete must be removable.
+#: Set when the data is there: an image that is not complete must be removable.
 _LAST = frozenset({"protected"})
 #: Most characters of a value in a reason.
 _SHOWN = 40
@@ -45,6 +45,7 @@ class _Taken(Exception):
 class ServiceCopy:
     """One image on its way into a service, with all attempts.
 
+    :param sender: sends its data.
     :param refused: owners that the service did not take; those found here are added.
     :param record: as the source has it.
     """
@@ -52,12 +53,14 @@ class ServiceCopy:
     def __init__(
         self,
         images: RemoteImages,
+        sender: Sender,
         plan: Plan,
         refused: set[str | None],
         record: ImageRecord,
     ) -> None:
         self.record = record
         self._images = images
+        self._sender = sender
         self._plan = plan
         self._refused = refused
         self._notes: list[str] = []
@@ -99,8 +102,9 @@ class ServiceCopy:
         except (Vanished, NoData) as error:
             left = "" if there is None else "; the target has it without its data"
             raise Vanished(error.message + left) from None
+        made = False
         try:
-            if there is None and not await self._create():
+            if there is None and not (made := await self._create()):
                 there = await look(self._images, self.record.image_id)
                 if there is None:
                     raise _Taken()
@@ -111,7 +115,8 @@ class ServiceCopy:
             await self._send(stream, moved)
         finally:
             stream.stop()
-        return await self._look_again()
+        # Nobody has given members to what we have made just now.
+        return await self._look_again({} if made else None)
 
     async def _create(self) -> bool:
         """Make the image; tell whether its id was free."""
@@ -136,33 +141,18 @@ class ServiceCopy:
         return True
 
     async def _send(self, stream: Any, moved: Moved) -> None:
-        """Send the data, so that none but the right one can become the image's."""
-        record = self.record
-        if None not in (stream.size, record.size) and stream.size != record.size:
-            raise WrongData(
-                f"the source gives {stream.size} bytes of data, and says that it has {record.size}"
-            )
-        counted = Counted(stream, moved)
-        digest = _digest(record)
         before, self._sent = self._sent, True
         try:
-            if digest is not None and await self._images.takes_digests():
-                await self._images.upload(record.image_id, counted, record.size, digest)
-            else:
-                from glance.replicate.proving import prove
+            await self._sender.send(self.record, stream, moved)
+        except Answered as error:
+            if error.status != _CONFLICT:
+                raise
+            self._sent = before
+            # The next look will tell what has come in between.
+            raise Passing(error.message) from None
 
-                proven = prove(counted, record)
-                await self._images.upload(record.image_id, proven, record.size)
-        except BaseException as error:
-            counted.lose()
-            if isinstance(error, Answered) and error.status == _CONFLICT:
-                self._sent = before
-                # The next look will tell what has come in between.
-                raise Passing(error.message) from None
-            raise
-
-    async def _look_again(self) -> ImageRecord:
-        there = await look(self._images, self.record.image_id)
+    async def _look_again(self, members: Mapping[str, str] | None = None) -> ImageRecord:
+        there = await look(self._images, self.record.image_id, members)
         if there is None:
             raise GlanceError("it was deleted on the target meanwhile")
         return there
@@ -255,17 +245,6 @@ def reason_of(difference: Difference) -> str:
 def notes_about(there: ImageRecord) -> tuple[str, ...]:
     """Say what is worth knowing of an image that is all right otherwise."""
     return ("it is deactivated on the target",) if there.status == _DEACTIVATED else ()
-
-
-def _digest(record: ImageRecord) -> tuple[str, str] | None:
-    """Return what proves the data best, of what can be stated with an upload."""
-    for algorithm, value in (
-        (record.hash_algorithm, record.hash_value),
-        ("md5", record.checksum),
-    ):
-        if algorithm and value and content_digest(algorithm, value) is not None:
-            return algorithm, value
-    return None
 
 
 def _brief(value: object) -> str:

@@ -8,6 +8,9 @@ at what there is and does what is missing, so it may be done again at any time.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
 
 from glance.domain.errors import GlanceError
 from glance.remote.images import RemoteImages
@@ -16,6 +19,7 @@ from glance.replicate.interfaces import Moved, Source
 from glance.replicate.outcome import Deed, Outcome
 from glance.replicate.plan import Plan
 from glance.replicate.record import ImageRecord
+from glance.replicate.sending import Sender
 from glance.replicate.service_copy import (
     UNFINISHED,
     WITH_DATA,
@@ -25,15 +29,23 @@ from glance.replicate.service_copy import (
 )
 from glance.replicate.service_records import list_records
 
+if TYPE_CHECKING:
+    from glance.stores.threads import Threads
+
 
 class ServiceTarget:
     """The images of a service, made what they are elsewhere.
 
     :param plan: what not to copy, and whether to leave data alone.
+    :param threads: to hash in, for a service that does not compare hashes itself; threads of its
+        own where none are given.
     """
 
-    def __init__(self, images: RemoteImages, plan: Plan) -> None:
+    def __init__(
+        self, images: RemoteImages, plan: Plan, reactor: Any, threads: Threads | None = None
+    ) -> None:
         self._images = images
+        self._sender = Sender(images, reactor, threads)
         self._plan = plan
         #: Those that were begun, and failed so far.
         self._begun: dict[str, ServiceCopy] = {}
@@ -51,6 +63,10 @@ class ServiceTarget:
         :param wanted: filters of the service's list.
         """
         return list_records(self._images, wanted)
+
+    def close(self) -> Deferred[None]:
+        """End the threads, if they are its own."""
+        return self._sender.close()
 
     async def remove(self, record: ImageRecord) -> None:
         """Delete an image that the source has not."""
@@ -86,7 +102,7 @@ class ServiceTarget:
         """
         copy = self._begun.pop(record.image_id, None)
         if copy is None or copy.record is not record:
-            copy = ServiceCopy(self._images, self._plan, self._refused, record)
+            copy = ServiceCopy(self._images, self._sender, self._plan, self._refused, record)
         try:
             return await copy.make(there, source, moved)
         except GlanceError:

@@ -14,6 +14,7 @@ from glance.replicate.record import ImageRecord
 from glance.replicate.run import replicate
 from glance.replicate.service_source import ServiceSource
 from glance.replicate.service_target import ServiceTarget
+from glance.stores.threads import InlinePool, Threads
 from tests.unit.replicate.services import FakeImages
 
 T = TypeVar("T")
@@ -78,13 +79,18 @@ class Pair:
         self.target = FakeImages("target:2", self.clock, **target)
         self.ear = Ear()
 
+    def target_side(self, plan: Plan) -> ServiceTarget:
+        threads = Threads(self.clock, "test", 4, pool=InlinePool())
+        threads.start()
+        return ServiceTarget(self.target, plan, self.clock, threads)  # type: ignore[arg-type]
+
     def begin(self, plan: Plan | None = None, confirm: Any = None) -> Deferred[Summary]:
         plan = plan or Plan()
         self.ear = Ear()
         return Deferred.fromCoroutine(
             replicate(
                 ServiceSource(self.source),  # type: ignore[arg-type]
-                ServiceTarget(self.target, plan),  # type: ignore[arg-type]
+                self.target_side(plan),
                 plan,
                 self.clock,
                 self.ear,

@@ -1,7 +1,7 @@
 """An image service in memory, as ``RemoteImages`` shows it, at which everything can go wrong.
 
-Each request takes some of the clock's time, and can be cancelled while it does. ``trouble`` is asked
-before each; what it returns is what goes wrong with that one.
+Each request takes some of the clock's time, and can be cancelled while it does. ``trouble`` is
+asked before each; what it returns is what goes wrong with that one.
 """
 
 from __future__ import annotations

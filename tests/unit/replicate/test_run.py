@@ -9,14 +9,13 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from glance.domain.errors import GlanceError
-from glance.remote.errors import Failed, NotAuthenticated
+from glance.remote.errors import Failed, NotAllowed, NotAuthenticated
 from glance.replicate.outcome import Deed, Outcome, SideLost
 from glance.replicate.plan import Plan
 from glance.replicate.record import ImageRecord
 from glance.replicate.run import compare, measure
 from glance.replicate.selection import Selection
 from glance.replicate.service_source import ServiceSource
-from glance.replicate.service_target import ServiceTarget
 from tests.unit.replicate.driving import Pair, drive, ident
 from tests.unit.replicate.services import (
     BUSY,
@@ -85,8 +84,10 @@ class CopyTests(RunCase):
         self.assertEqual(self.target.images[A] | {"name": None}, self.source.images[A])
         self.assertEqual(self.target.members_[A], {"m1": "accepted", "m2": "pending"})
         self.assertEqual(self.target.data[A], DATA)
-        # Protected when all else is done.
-        self.assertEqual(self.target.asked[-1], ("patch", A))
+        # Protected when the data is there.
+        kinds = [what for what, _ in self.target.asked]
+        self.assertLess(kinds.index("upload"), kinds.index("patch"))
+        self.assertNotIn("members", kinds)
         self.assertEqual(self.pair.ear.total, (1, len(DATA)))
         self.assertEqual(self.pair.ear.started, {A: len(DATA)})
         self.assertEqual(self.pair.ear.bytes, {A: len(DATA)})
@@ -280,7 +281,7 @@ class CopyTests(RunCase):
         self.assertEqual(self.target.images[C]["name"], "new")
         self.assertEqual(self.asked("upload", "create"), [])
         self.assertEqual(self.pair.ear.total, (3, 0))
-        self.assertEqual(self.source.asked, [("list", None)])
+        self.assertEqual({what for what, _ in self.source.asked}, {"list"})
 
     def test_an_image_that_nobody_can_read(self) -> None:
         self.here(A, size="large")
@@ -414,6 +415,33 @@ class TroubleTests(RunCase):
                 self.assertEqual(self.target.images[A]["status"], "queued")
                 getattr(self.pair, side).trouble = lambda what, _: None
                 self.assertEqual(self.pair.run().counts, {Deed.COMPLETED: 1})
+
+    def test_wrong_data_for_a_target_that_compares_nothing(self) -> None:
+        self.target.digests = False
+        self.here(A)
+        self.source.trouble = lambda what, _: CORRUPT
+        self.assertEqual(self.pair.run().exit_code, 1)
+        self.assertIn("the data is not the image's", self.outcome().reason)
+        self.assertEqual(self.target.images[A]["status"], "queued")
+        self.assertEqual(self.pair.ear.bytes, {A: 0})
+        self.source.trouble = lambda what, _: None
+        self.assertEqual(self.pair.run().counts, {Deed.COMPLETED: 1})
+
+    def test_what_is_stated_is_the_best_that_can_be(self) -> None:
+        stated: list[Any] = []
+        upload = self.target.upload
+
+        async def noting(image_id: str, stream: Any, size: Any = None, digest: Any = None) -> None:
+            stated.append(digest and digest[0])
+            await upload(image_id, stream, size, digest)
+
+        self.target.upload = noting  # type: ignore[method-assign]
+        more: dict[str, Any] = {"os_hash_algo": "sha3_256", "os_hash_value": "00" * 32}
+        self.here(A)
+        self.here(B, **more)
+        self.here(C, os_hash_algo=None, os_hash_value=None, checksum=None)
+        self.assertEqual(self.pair.run(Plan(parallel=1)).exit_code, 0)
+        self.assertEqual(stated, ["sha512", "md5", None])
 
     def test_a_source_that_gives_more_than_it_says(self) -> None:
         self.here(A, size=3)
@@ -645,7 +673,7 @@ class CompareTests(RunCase):
             self.pair.clock,
             compare(
                 ServiceSource(self.source),  # type: ignore[arg-type]
-                ServiceTarget(self.target, plan),  # type: ignore[arg-type]
+                self.pair.target_side(plan),
                 plan,
                 self.pair.clock,
                 self.pair.ear,
@@ -745,6 +773,4 @@ class MeasureTests(RunCase):
 
 
 def _not_allowed(why: str = "") -> GlanceError:
-    from glance.remote.errors import NotAllowed
-
     return NotAllowed(f"it answered 403: {why}", 403, why)
