@@ -1,34 +1,18 @@
-"""What tests of the replicator share: images of every kind, the program, and both sides compared."""
+"""What tests of the replicator share: images of every kind, and both sides compared."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import json
-import os
-import re
-import shutil
-import subprocess
-import sys
-import tempfile
+import struct
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Protocol
-from uuid import uuid4
 
-from tests.functional.server import OCTETS, PATIENCE, ROOT, Answer, _compiled
+from tests.functional.server import OCTETS, Answer
 from tests.functional.wire import MIB, data_of
 
-PROGRAM = (sys.executable, "-m", "glance.cmd.replicator")
-#: The service below ``twistd`` of the tests' own environment, in the foreground.
-TWISTD = (
-    shutil.which("twistd", path=os.path.dirname(sys.executable)) or "twistd",
-    "--nodaemon",
-    "--pidfile=",
-    "glance-replicator",
-)
 PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
 #: What is a side's own affair.
 _OWN = {
@@ -36,6 +20,9 @@ _OWN = {
     "virtual_size",
 }  # fmt: skip
 BIG = data_of(5 * MIB + 17)
+QCOW2 = struct.pack(
+    ">4sIQIIQIIQQIIQ", b"QFI\xfb", 2, 0, 0, 16, 2**30, 0, 2, 3 << 16, 1 << 16, 1, 0, 0
+).ljust(1 << 18, b"\0")
 
 
 class Side(Protocol):
@@ -135,12 +122,13 @@ def populate(side: Side, owner: str = "p1") -> dict[str, str]:
                 "quo\"te'": "\\back\nline\ttab",
             },
         ),
-        "other": image(side, b"other", name="other", owner="p2"),
+        "other": image(side, b"other", name="other", owner=f"{owner}-2"),
         "nameless": image(side, b"nameless", owner=owner),
         "twice": active("twice", tags=["same name"]),
         "twice, too": image(side, b"2", name="twice", owner=owner),
         "zero": image(side, b"", name="zero", owner=owner),
         "big": image(side, BIG, name="big", owner=owner),
+        "qcow2": image(side, QCOW2, name="disk.qcow2", owner=owner, disk_format="qcow2"),
         "3 MiB": image(side, data_of(3 * MIB), name="3 MiB", owner=owner),
         "backup.img.gz": image(
             side,
@@ -278,100 +266,3 @@ class NeverWrong:
             except (AssertionError, OSError):
                 # The target may be down; if it stays so, the last look says it.
                 continue
-
-
-# The program.
-
-
-class Done:
-    """What a run of the program said.
-
-    :ivar code: its exit code.
-    """
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code = code
-        self.out = out
-        self.err = err
-        assert "Traceback" not in err, err
-
-    @property
-    def said(self) -> str:
-        """Both outputs."""
-        return self.out + self.err
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    def __repr__(self) -> str:
-        return f"exit code {self.code}\n{self.out}\n--\n{self.err}"
-
-
-class Replicator:
-    """Runs ``glance-replicator``, with a home of its own in which there is no configuration.
-
-    :param home: an empty directory.
-    """
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.environ = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("OS_", "GLANCE_", "XDG_", "PYTEST"))
-        }
-        self.environ |= {
-            "HOME": str(home),
-            "PYTHONPATH": str(ROOT),
-            "PYTHONPYCACHEPREFIX": str(_compiled()),
-        }
-        self.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
-    def start(
-        self, *arguments: object, program: tuple[str, ...] = PROGRAM, **environ: str
-    ) -> subprocess.Popen[str]:
-        """Start it."""
-        return subprocess.Popen(
-            [*program, *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=self.environ | environ,
-            cwd=self.home,
-            text=True,
-        )
-
-    def run(self, *arguments: object, code: int | None = 0, **environ: str) -> Done:
-        """Run it to its end.
-
-        :param code: which it has to end with; ``None`` for any.
-        """
-        return finish(self.start(*arguments, **environ), code)
-
-    def run_until(
-        self,
-        alarm: Callable[[Callable[[], object]], object],
-        number: int,
-        *arguments: object,
-    ) -> Done:
-        """Run it, and send it a signal in the midst.
-
-        :param alarm: given what is to be done then, such as the ``alarm`` of a proxy.
-        :param number: of the signal.
-        """
-        process = self.start(*arguments)
-        alarm(lambda: process.send_signal(number))
-        return finish(process, None)
-
-
-def finish(process: subprocess.Popen[str], code: int | None = 0) -> Done:
-    """Wait for the end of the program."""
-    try:
-        out, err = process.communicate(timeout=4 * PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise AssertionError(f"it did not end: {process.communicate()}") from None
-    done = Done(process.returncode, out, err)
-    assert code is None or done.code == code, done
-    return done
