@@ -13,6 +13,7 @@ from glance.cache.front import ImageCache
 from glance.cache.interfaces import ICachedReader
 from glance.db import images
 from glance.db.txdbapi import Database
+from glance.domain.digests import DIGEST_HEADERS, Digest, parse_digests
 from glance.domain.errors import Forbidden, Invalid, UnsupportedContent
 from glance.domain.image import ACTIVE, DEACTIVATED, Image
 from glance.domain.ranges import ByteRange, parse_range
@@ -64,7 +65,7 @@ class ImageDataResource:
         success=(204,),
         errors=(404, 409, 410, 411, 413, 415),
         request="data",
-        parameters=("X-Image-Meta-Store", "X-OpenStack-Image-Size"),
+        parameters=("X-Image-Meta-Store", "X-OpenStack-Image-Size", *DIGEST_HEADERS),
     )
     async def upload(
         self, request: StreamingRequest, context: RequestContext, image_id: str
@@ -72,10 +73,11 @@ class ImageDataResource:
         """Take the data of a queued image."""
         _check_octet_stream(request)
         size = _declared_size(request)
+        digests = _stated_digests(request)
         store_id = request.getHeader("X-Image-Meta-Store")
         store = self._stores.default if store_id is None else self._stores.get(store_id)
         check = partial(self._policy.check, context, "upload_image")
-        order = Order(image_id, context.viewer, check, size)
+        order = Order(image_id, context.viewer, check, size, digests)
         await detached(self._uploader.upload(order, request.streaming_body(), store))
         return NO_CONTENT
 
@@ -234,6 +236,17 @@ def _declared_size(request: StreamingRequest) -> int | None:
         return int(text)
     length = request.getHeader("Content-Length")
     return None if length is None else int(length)
+
+
+def _stated_digests(request: StreamingRequest) -> list[Digest]:
+    """Return the digests that the client says its data has."""
+    found: list[Digest] = []
+    for header in DIGEST_HEADERS:
+        lines = request.requestHeaders.getRawHeaders(header.encode())
+        if lines is not None:
+            # What is not ASCII is refused, whichever letters it is taken for.
+            found += parse_digests(header, b", ".join(lines).decode("latin-1"))
+    return found
 
 
 def _set_head(request: StreamingRequest, image: Image, size: int) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from glance.domain.digests import ALGORITHMS, DIGEST_HEADERS
 from glance.domain.documents import MEMBER_STATUSES
 from glance.domain.image import STATUSES, VISIBILITIES
 from glance.domain.listing import SORT_KEYS
@@ -36,6 +37,7 @@ _TIME: Schema = {
 _BYTES: Schema = {"type": "integer", "minimum": -_INT64_MAX, "maximum": _INT64_MAX}
 _FLAG: Schema = {"type": "string", "enum": ["true", "false"]}
 _DIRECTION: Schema = {"type": "string", "enum": ["asc", "desc"]}
+_DIGEST = f"({'|'.join(ALGORITHMS)})=:[A-Za-z0-9+/]+={{0,2}}:"
 _PATTERN_OF_KEYS = "|".join(SORT_KEYS)
 
 #: Parameters of queries and headers, by the names that routes use.
@@ -142,6 +144,14 @@ _header(
     {"type": "integer", "minimum": 0, "maximum": 10**19 - 1},
     "Bytes that will come, where Content-Length cannot tell",
 )
+for _name in DIGEST_HEADERS:
+    _header(
+        _name,
+        {"type": "string", "pattern": f"^{_DIGEST}(, {_DIGEST})*$"},
+        f"Digests that the data must have, or it is refused and nothing of it is kept (RFC 9530):"
+        f" {', '.join(ALGORITHMS)}; others are ignored",
+        example="sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:",
+    )
 _header(
     "Range",
     {"type": "string", "pattern": "^bytes=([0-9]{1,20}-[0-9]{0,20}|-[0-9]{1,20})$"},

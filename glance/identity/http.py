@@ -6,7 +6,8 @@ has secrets in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +77,7 @@ class BadHost(Exception):
     """A host's name cannot be encoded, so nobody has it."""
 
 
-class _Address(URL):
+class Address(URL):
     """A URL that may have an address of IPv6, which hyperlink takes for a misspelt name."""
 
     def to_uri(self) -> URL:
@@ -109,6 +110,9 @@ _TROUBLE = (
     BadHost,
 )
 
+
+#: Parameters of a query; of some there may be several.
+Params = Mapping[str, str | Sequence[str]]
 
 #: Whose text says it all.
 _SELF_EXPLAINING = (ConnectError, ConnectionDone, ConnectionLost, DNSLookupError, TooLong, BadHost)
@@ -208,7 +212,7 @@ class HttpCaller:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        params: Mapping[str, str] | None = None,
+        params: Params | None = None,
         json: Any = None,
     ) -> Answer:
         """Make a request once, and return the answer whatever its status.
@@ -216,11 +220,8 @@ class HttpCaller:
         :param json: the body.
         :raises CallFailed: there was no answer; its ``cause`` says why.
         """
-        try:
+        with calling(method, url):
             return await self._take_turn(method, url, headers, params, json)
-        except _TROUBLE as error:
-            cause = innermost(error)
-            raise CallFailed(f"{method} {url}: {describe(cause)}", cause) from None
 
     async def _take_turn(self, *request: Any) -> Answer:
         await self._turns.acquire()
@@ -235,19 +236,19 @@ class HttpCaller:
         method: str,
         url: str,
         headers: Mapping[str, str] | None,
-        params: Mapping[str, str] | None,
+        params: Params | None,
         json: Any,
     ) -> Answer:
         sent = Headers({"Accept": ["application/json"], "User-Agent": ["glance"]})
-        for name, value in (headers or {}).items():
-            sent.setRawHeaders(name, [value])
         body = None
         if json is not None:
             sent.setRawHeaders("Content-Type", ["application/json"])
             body = orjson.dumps(json)
+        for name, value in (headers or {}).items():
+            sent.setRawHeaders(name, [value])
         response = await self._treq.request(
             method,
-            _Address.from_text(url),
+            Address.from_text(url),
             headers=sent,
             params=dict(params or {}),
             data=body,
@@ -256,6 +257,19 @@ class HttpCaller:
             reactor=self._reactor,
         )
         return Answer(response.code, response.headers, await read_body(response))
+
+
+@contextmanager
+def calling(method: str, url: str) -> Iterator[None]:
+    """Have what comes between us and a service told as such.
+
+    :raises CallFailed: something did; its ``cause`` says what.
+    """
+    try:
+        yield
+    except _TROUBLE as error:
+        cause = innermost(error)
+        raise CallFailed(f"{method} {url}: {describe(cause)}", cause) from None
 
 
 def read_body(response: Any, limit: int = BODY_LIMIT) -> Deferred[bytes]:

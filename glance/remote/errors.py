@@ -22,11 +22,30 @@ class Untrusted(RemoteError):
 
 
 class LoginFailed(RemoteError):
-    """The identity service gave us no token."""
+    """The identity service gave us no token.
+
+    :param refused: because it does not know us like that, and not since it failed itself.
+    """
+
+    def __init__(self, message: str, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
+
+
+class NoEndpoint(RemoteError):
+    """The catalogue of the identity service does not say where the service is."""
 
 
 class Unintelligible(RemoteError):
     """Something answered that is no image service, or not this kind of one."""
+
+
+class TooLarge(Unintelligible):
+    """An answer is longer than any should be."""
+
+
+class WrongLength(RemoteError):
+    """There is more or less data than there should be."""
 
 
 class Answered(RemoteError):
@@ -34,16 +53,24 @@ class Answered(RemoteError):
 
     :param status: of its answer.
     :param said: what it said itself, in a line; may be empty.
+    :param retry_after: seconds after which it wants to be asked again, if it said so.
     """
 
-    def __init__(self, message: str, status: int, said: str = "") -> None:
+    def __init__(
+        self, message: str, status: int, said: str = "", retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.said = said
+        self.retry_after = retry_after
 
 
 class NotAuthenticated(Answered):
     """It does not take our token, or wants one (401)."""
+
+
+class TokenExpired(NotAuthenticated):
+    """It did not take our token, but there is another one by now."""
 
 
 class NotAllowed(Answered):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast
 
 from twisted.logger import Logger
 
 from glance.domain.errors import ConfigError
 from glance.identity.credentials import Credentials
-from glance.identity.http import Answer, CallFailed, HttpCaller, make_treq
+from glance.identity.http import Answer, CallFailed, HttpCaller, Params, make_treq
 from glance.identity.session import ServiceSession
 from glance.identity.tls import ClientTLS, Files
 from glance.remote.endpoint import Endpoint
@@ -38,7 +39,20 @@ LOGIN_RETRIES = 1
 
 _KINDS: Mapping[int, type[Answered]] = {403: NotAllowed, 404: Absent}
 
+_RETRY_DIGITS = 9
+
 _log = Logger()
+
+
+class HasStatus(Protocol):
+    """What a service answered, in some form."""
+
+    @property
+    def status(self) -> int:
+        """The status."""
+
+
+A = TypeVar("A", bound=HasStatus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +88,11 @@ class ImageService:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Params | None = None,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Make a request, once more with another token if the first one is refused.
+        """Make a request with a token.
 
         :param path: below the endpoint, with a slash in front.
         :param json: the body.
@@ -86,24 +100,40 @@ class ImageService:
         :raises RemoteError: there is none.
         """
 
-        async def ask(token: str | None) -> Answer:
-            sent = dict(headers or {})
-            if token is not None:
-                sent["X-Auth-Token"] = token
+        async def ask(token: Mapping[str, str]) -> Answer:
+            sent = {**(headers or {}), **token}
             url = self.endpoint.url + path
             try:
-                answer = await self._http.once(method, url, headers=sent, params=params, json=json)
+                return await self._http.once(method, url, headers=sent, params=params, json=json)
             except CallFailed as error:
                 raise explain(error, self.endpoint, self._seconds) from None
-            _log.debug("{method} {url}: {status}", method=method, url=url, status=answer.status)
-            return answer
 
+        return await self.authorized(ask, f"{method} {path}")
+
+    async def authorized(
+        self, ask: Callable[[Mapping[str, str]], Awaitable[A | Answer]], what: str
+    ) -> A:
+        """Have a request made with a token, once more with another one if the first is refused.
+
+        :param ask: makes it with the headers that it is given. What it returns has a status; that
+            of a failure is an :class:`~glance.identity.http.Answer`.
+        :param what: is asked, for the log.
+        :returns: what it returned, of a status of success.
+        :raises RemoteError: there is none.
+        """
         token = await self._tokens.current()
-        answer = await ask(token)
-        if answer.status == 401 and (other := await self._tokens.renewed()) is not None:
-            answer = await ask(other)
+        answer = await ask(_headers(token))
+        if answer.status == 401 and (other := await self._tokens.renewed(token)) is not None:
+            answer = await ask(_headers(other))
+        _log.debug(
+            "{what} at {place}: {status}",
+            what=what,
+            place=self.endpoint.place,
+            status=answer.status,
+        )
         if answer.status // 100 == 2:
-            return answer
+            return cast(A, answer)
+        assert isinstance(answer, Answer)
         if answer.status == 401:
             wants = "wants a token" if token is None else "does not take the token"
             raise NotAuthenticated(
@@ -142,7 +172,25 @@ class ImageService:
         said = words(answer.body, self._tokens.secrets)
         text = f"{place} answered {status}{_phrase(status)}"
         kind = _KINDS.get(status, Failed)
-        return kind(f"{text}: {said}" if said else f"{text}.", status, said)
+        message = f"{text}: {said}" if said else f"{text}."
+        return kind(message, status, said, _retry_after(answer))
+
+
+def _headers(token: str | None) -> dict[str, str]:
+    return {} if token is None else {"X-Auth-Token": token}
+
+
+def _retry_after(answer: Answer) -> float | None:
+    """Return in how many seconds a service wants to be asked again (RFC 9110, section 10.2.3)."""
+    value = (answer.header("Retry-After") or "").strip()
+    if value.isascii() and value.isdecimal():
+        return float(value[:_RETRY_DIGITS])
+    try:
+        # By its own clock.
+        moments = [parsedate_to_datetime(text) for text in (value, answer.header("Date") or "")]
+        return max(0.0, (moments[0] - moments[1]).total_seconds())
+    except (ValueError, TypeError):
+        return None
 
 
 def _phrase(status: int) -> str:
@@ -166,11 +214,25 @@ def connect(
     :param seconds: that each request may take.
     :raises ConfigError: a file of certificates cannot be used.
     """
-    trust = trust or Trust()
-    tls = ClientTLS(Files("", trust.authorities), insecure=trust.insecure)
-    treq, _ = make_treq(reactor, tls, min(seconds, CONNECT_TIME))
-    http = HttpCaller(reactor, treq, attempt_time=seconds, retries=LOGIN_RETRIES)
+    http = make_http(reactor, make_tls(trust or Trust()), seconds)
     return ImageService(http, endpoint, make_tokens(reactor, http, credentials), seconds)
+
+
+def make_tls(trust: Trust) -> ClientTLS:
+    """Make what secures connections.
+
+    :raises ConfigError: a file of certificates cannot be used.
+    """
+    return ClientTLS(Files("", trust.authorities), insecure=trust.insecure)
+
+
+def make_http(reactor: Any, tls: ClientTLS, seconds: float) -> HttpCaller:
+    """Make what asks.
+
+    :param seconds: that each request may take.
+    """
+    treq, _ = make_treq(reactor, tls, min(seconds, CONNECT_TIME))
+    return HttpCaller(reactor, treq, attempt_time=seconds, retries=LOGIN_RETRIES)
 
 
 def make_tokens(reactor: Any, http: HttpCaller, credentials: Credentials | str | None) -> Tokens:

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from glance.identity.http import CallFailed
 from glance.identity.session import LoginRefused, OwnToken, ServiceSession
-from glance.remote.errors import LoginFailed, Untrusted
-from glance.remote.trouble import is_tls
+from glance.remote.errors import LoginFailed, NoEndpoint, Untrusted
+from glance.remote.trouble import BUSY, is_tls
 
 
 class Tokens(Protocol):
@@ -24,8 +24,8 @@ class Tokens(Protocol):
         :raises LoginFailed: there should be one.
         """
 
-    async def renewed(self) -> str | None:
-        """Return another token than the last one, which was refused; ``None`` if there is none.
+    async def renewed(self, refused: str | None) -> str | None:
+        """Return another token than one that was refused; ``None`` if there is none.
 
         :raises LoginFailed: there should be one.
         """
@@ -46,7 +46,7 @@ class GivenToken:
         """Return the token."""
         return self._token
 
-    async def renewed(self) -> str | None:
+    async def renewed(self, refused: str | None) -> str | None:
         """Return nothing: there is no other."""
         return None
 
@@ -71,9 +71,24 @@ class KeystoneTokens:
             raise _failed(error) from None
         return self._last.token
 
-    async def renewed(self) -> str | None:
-        """Log in anew."""
-        if self._last is None:
+    async def endpoint(self, service: str, interface: str, region: str | None = None) -> str:
+        """Return the URL of a service, as the catalogue has it.
+
+        :param service: its type.
+        :param region: ``None`` for any.
+        :raises NoEndpoint: the catalogue has none.
+        :raises LoginFailed: there is no token, and so no catalogue.
+        """
+        await self.current()
+        assert self._last is not None
+        try:
+            return await self._session.url(service, self._last.catalog, interface, region)
+        except CallFailed as error:
+            raise NoEndpoint(f"Nobody knows where the service is: {error}.") from None
+
+    async def renewed(self, refused: str | None) -> str | None:
+        """Log in anew, unless another request has done so already."""
+        if self._last is None or self._last.token != refused:
             return await self.current()
         try:
             self._last = await self._session.renewed(self._last)
@@ -83,10 +98,12 @@ class KeystoneTokens:
 
 
 def _failed(error: CallFailed) -> LoginFailed | Untrusted:
+    refused = isinstance(error, LoginRefused) and error.status not in BUSY
     if isinstance(error, LoginRefused) and error.status == 401:
         return LoginFailed(
-            f"You are not authenticated: {error}. User, password, project or domain is wrong."
+            f"You are not authenticated: {error}. User, password, project or domain is wrong.",
+            refused,
         )
     if is_tls(error.cause):
         return Untrusted(f"The identity service cannot be trusted: {error}.")
-    return LoginFailed(f"The identity service gave no token: {error}.")
+    return LoginFailed(f"The identity service gave no token: {error}.", refused)

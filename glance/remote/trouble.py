@@ -1,4 +1,4 @@
-"""Telling apart why there is no answer."""
+"""Telling apart why there is no answer, and whether to ask again."""
 
 from __future__ import annotations
 
@@ -18,9 +18,38 @@ from twisted.web.http import PotentialDataLoss
 
 from glance.identity.http import BadHost, CallFailed, TooLong, describe
 from glance.remote.endpoint import Endpoint
-from glance.remote.errors import RemoteError, Unintelligible, Unreachable, Untrusted
+from glance.remote.errors import (
+    Answered,
+    LoginFailed,
+    RemoteError,
+    TokenExpired,
+    TooLarge,
+    Unintelligible,
+    Unreachable,
+    Untrusted,
+)
+
+#: Statuses below 500 of a service that is busy, or was not asked at a good moment.
+BUSY = frozenset({408, 425, 429})
+#: Statuses above 499 that will be the same next time: what is asked for is beyond the service, or
+#: it has no room, or somebody has to log in to a network first.
+_LASTING = frozenset({501, 505, 506, 507, 508, 510, 511})
 
 _BROKEN_OFF = (ConnectionDone, ConnectionLost, PotentialDataLoss, ResponseNeverReceived, OSError)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether it may help to try the same again, after a while.
+
+    A name that nobody knows counts too: those who know names fail like others do.
+    """
+    if isinstance(error, Unreachable | TokenExpired):
+        return True
+    if isinstance(error, LoginFailed):
+        return not error.refused
+    if isinstance(error, Answered):
+        return error.status in BUSY or (error.status >= 500 and error.status not in _LASTING)
+    return False
 
 
 def is_tls(cause: BaseException | None) -> bool:
@@ -49,7 +78,7 @@ def explain(failure: CallFailed, endpoint: Endpoint, seconds: float) -> RemoteEr
     if isinstance(cause, ConnectError | DNSLookupError | BadHost):
         return Unreachable(f"{where} cannot be reached: {describe(cause)}.")
     if isinstance(cause, TooLong):
-        return Unintelligible(f"{where} answered, but {describe(cause)}.")
+        return TooLarge(f"{where} answered, but {describe(cause)}.")
     hint = "" if endpoint.scheme == "https" else " Does it want https://?"
     if cause is None or isinstance(cause, _BROKEN_OFF):
         text = describe(cause) if cause is not None else str(failure)

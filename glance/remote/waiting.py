@@ -8,7 +8,8 @@ from typing import Any
 from twisted.internet.task import deferLater
 
 from glance.remote.cache import RemoteCache
-from glance.remote.errors import Failed, RemoteError, Unreachable
+from glance.remote.errors import RemoteError
+from glance.remote.trouble import may_pass
 
 #: Seconds between two looks, at least and at most.
 PAUSE = 1.0
@@ -47,7 +48,7 @@ async def wait_until_cached(
             state = await cache.state()
         except RemoteError as error:
             failures += 1
-            if failures > FAILURES or not _may_pass(error):
+            if failures > FAILURES or not may_pass(error):
                 raise
         else:
             failures = 0
@@ -83,7 +84,3 @@ def _look(
         else:
             left[image_id] = 1
     return left
-
-
-def _may_pass(error: RemoteError) -> bool:
-    return isinstance(error, Unreachable) or (isinstance(error, Failed) and error.status >= 500)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -84,9 +84,18 @@ class Hashes:
 
     def __init__(self, reactor: Any, pool: Any, algorithm: str) -> None:
         self.algorithm = algorithm
-        names = [CHECKSUM] if algorithm == CHECKSUM else [CHECKSUM, algorithm]
-        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in names}
-        self._lanes = {name: Lane(reactor, pool) for name in names}
+        self._reactor = reactor
+        self._pool = pool
+        self._hashes: dict[str, Any] = {}
+        self._lanes: dict[str, Lane] = {}
+        self.add([CHECKSUM, algorithm])
+
+    def add(self, algorithms: Iterable[str]) -> None:
+        """Compute further hashes, where they are not computed anyway; before the first piece."""
+        for name in algorithms:
+            if name not in self._hashes:
+                self._hashes[name] = hashlib.new(name, usedforsecurity=False)
+                self._lanes[name] = Lane(self._reactor, self._pool)
 
     def update(self, data: memoryview) -> list[Deferred[Any]]:
         """Hash the next piece; the data must stay as it is until every Deferred has fired."""
@@ -95,12 +104,17 @@ class Hashes:
             for name, hash_ in self._hashes.items()
         ]
 
+    def digest(self, algorithm: str) -> bytes:
+        """Return the hash of all data so far, by one of the algorithms that are computed."""
+        digest: bytes = self._hashes[algorithm].digest()
+        return digest
+
     @property
     def checksum(self) -> str:
         """MD5 of all data so far, hexadecimal."""
-        return self._hashes[CHECKSUM].hexdigest()
+        return self.digest(CHECKSUM).hex()
 
     @property
     def value(self) -> str:
         """The secure hash of all data so far, hexadecimal."""
-        return self._hashes[self.algorithm].hexdigest()
+        return self.digest(self.algorithm).hex()

@@ -13,7 +13,7 @@ was left when it began, and is counted when it is all there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from twisted.logger import Logger
 
 from glance.db import images, leases, quotas
 from glance.db.txdbapi import Database
+from glance.domain.digests import Digest, check_digests
 from glance.domain.errors import (
     Conflict,
     GlanceError,
@@ -50,12 +51,14 @@ class Order:
 
     :param check: raises when the caller may not upload to the image; called in a thread.
     :param size: declared length of the data in bytes, ``None`` when it is not known.
+    :param digests: those that the data must have.
     """
 
     image_id: str
     viewer: Viewer
     check: Callable[[Image], None]
     size: int | None = None
+    digests: Sequence[Digest] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,8 @@ class Uploader:
         """Store the data of a queued image and make it active.
 
         :raises NotFound: the caller does not see such an image.
-        :raises Invalid: formats are not set, or the data's length is not what was declared.
+        :raises Invalid: formats are not set, or the data's length or digest is not what was
+            declared.
         :raises InvalidStatus: the image is not queued.
         :raises Conflict: another upload of this image is under way.
         :raises LimitExceeded: the data is longer than an image may be, or than its owner's quota
@@ -183,9 +187,11 @@ class Uploader:
         try:
             writer = await self._open(store, image, order.size)
             hashes = self._make_hashes()
+            hashes.add(digest.algorithm for digest in order.digests)
             inspector = self._make_inspector(image)
             pipeline = Pipeline(source, writer, hashes, inspector, progress)
             await self._stream(source, pipeline, order.size, begun.room)
+            check_digests(order.digests, hashes.digest)
             virtual_size = None if inspector is None else await inspector.finish()
             stored: StoredData = await writer.commit()
         except BaseException as error:

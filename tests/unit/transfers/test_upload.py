@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from glance.api.body import RequestBody
 from glance.db import images, leases
+from glance.domain.digests import ALGORITHMS, Digest
 from glance.domain.errors import (
     Conflict,
     Forbidden,
@@ -57,8 +58,8 @@ class UploadCase(CatalogueCase):
             CAP,
         )
 
-    def upload(self, source, size=None):
-        order = Order(IMAGE, EVERYTHING, self.check, size)
+    def upload(self, source, size=None, digests=()):
+        order = Order(IMAGE, EVERYTHING, self.check, size, digests)
         return self.uploader.upload(order, source, self.store)
 
     def check(self, image):
@@ -173,6 +174,59 @@ class TestSuccess(UploadCase):
             image = self.image()
             self.assertEqual((image.size, self.store.objects[IMAGE]), (len(data), data))
             self.assertEqual(image.checksum, hashlib.md5(data).hexdigest())
+
+
+class TestDigests(UploadCase):
+    """The client says what the data is to be."""
+
+    def digests(self, data, *names):
+        return [
+            Digest("Content-Digest", name, hashlib.new(ALGORITHMS[name][0], data).digest())
+            for name in names
+        ]
+
+    def test_data_that_fits(self):
+        for name in ALGORITHMS:
+            for size in (None, len(DATA)):
+                with self.subTest(name=name, size=size):
+                    self.setUp()
+                    self.add_image()
+                    self.result(self.upload(Source(PIECES), size, self.digests(DATA, name)))
+                    image = self.image()
+                    self.assertEqual((image.status, image.os_hash_algo), ("active", "sha512"))
+                    self.assertEqual(self.store.objects, {IMAGE: DATA})
+
+    def test_data_that_does_not(self):
+        for name in ALGORITHMS:
+            for size in (None, len(DATA)):
+                with self.subTest(name=name, size=size):
+                    self.setUp()
+                    self.add_image()
+                    source = Source(PIECES)
+                    digests = self.digests(b"other", name)
+                    error = self.failure(self.upload(source, size, digests), Invalid)
+                    self.assertIn(f"the {name} of the header Content-Digest", error.message)
+                    self.assertQueuedAgain(source)
+                    self.assertNotIn("commit", self.store.calls)
+                    self.assertEqual(self.store.objects, {})
+                    self.assertStillPossible()
+
+    def test_one_of_several_does_not(self):
+        self.add_image()
+        digests = [*self.digests(DATA, *ALGORITHMS), *self.digests(b"other", "sha-256")]
+        source = Source(PIECES)
+        self.failure(self.upload(source, None, digests), Invalid)
+        self.assertQueuedAgain(source)
+
+    def test_no_hash_is_computed_twice_or_in_vain(self):
+        hashes = Hashes(self.reactor, InlineThreads(), "sha512")
+        self.assertEqual(len(hashes.update(memoryview(b"x"))), 2)
+        hashes.add(["md5", "sha512"])
+        self.assertEqual(len(hashes.update(memoryview(b"y"))), 2)
+        self.assertEqual(hashes.digest("sha512"), hashlib.sha512(b"xy").digest())
+        hashes = Hashes(self.reactor, InlineThreads(), "md5")
+        hashes.add(["sha256", "sha256"])
+        self.assertEqual(len(hashes.update(memoryview(b"x"))), 2)
 
 
 class TestBackPressure(UploadCase):

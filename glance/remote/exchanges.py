@@ -1,0 +1,238 @@
+"""Requests whose bodies, or whose answers' bodies, are streams.
+
+Twisted's client does what is needed but for three things, which :class:`_Connection` adds: an
+answer counts when its head is there, also while the request is still being sent; a request can wait
+for ``100 Continue`` (RFC 9110, section 10.1.1); and more is read and written at once, since each
+time costs. It touches what Twisted does not promise to keep, and nothing else here does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.interfaces import IProtocol
+from twisted.web._newclient import HTTP11ClientProtocol
+from twisted.web.client import Agent, HTTPConnectionPool, RequestGenerationFailed
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IPolicyForHTTPS
+
+from glance.identity.http import KEPT_CONNECTIONS, Address, calling, innermost
+
+#: Bytes read from a connection, and kept for one to be written, at once.
+CHUNK = 1024 * 1024
+
+
+class Upload(Protocol):
+    """The body of a request that waits for being wanted: an ``IBodyProducer``, and this."""
+
+    length: Any
+
+    def connected(self, unsent: Callable[[], int]) -> None:
+        """Note that the request's head is being sent.
+
+        :param unsent: tells how many bytes the connection has still to hand to the system.
+        """
+
+    def proceed(self) -> None:
+        """Send: the body is wanted."""
+
+    def stopProducing(self) -> None:
+        """Send no more."""
+
+
+class Exchange:
+    """A request and its answer, whose head is there."""
+
+    def __init__(self, response: Any, abort: Callable[[], None]) -> None:
+        self._response = response
+        self.abort = abort
+        #: Whether more came than the answer announced.
+        self.surplus = False
+
+    @property
+    def status(self) -> int:
+        """The answer's status."""
+        return self._response.code
+
+    @property
+    def headers(self) -> Headers:
+        """The answer's headers."""
+        return self._response.headers
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the answer's body, ``None`` where nobody said."""
+        length = self._response.length
+        return None if length == UNKNOWN_LENGTH else length
+
+    def header(self, name: str) -> str | None:
+        """Return a header's value."""
+        values = self.headers.getRawHeaders(name)
+        return values[-1] if values else None
+
+    def deliverBody(self, protocol: IProtocol) -> None:
+        """Have the answer's body delivered to a protocol, as Twisted does."""
+        self._response.deliverBody(protocol)
+
+
+class Exchanges:
+    """Makes such requests to one service, as many at once as are asked for.
+
+    :param tls: how connections are made where they are secured.
+    :param connect_time: seconds that a connection may take to be made.
+    :param chunk_size: bytes read and written at once.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        tls: IPolicyForHTTPS,
+        *,
+        connect_time: float,
+        chunk_size: int = CHUNK,
+    ) -> None:
+        pool = HTTPConnectionPool(reactor, persistent=True)
+        pool.maxPersistentPerHost = KEPT_CONNECTIONS
+        vars(pool)["_factory"] = lambda quiescent, _: _Factory(quiescent, chunk_size)
+        self._agent = Agent(reactor, contextFactory=tls, connectTimeout=connect_time, pool=pool)
+
+    async def ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: Upload | None = None
+    ) -> Exchange:
+        """Make a request; return when the head of the answer is there.
+
+        What ends the body too early is raised as it came. Cancelling closes the connection.
+
+        :raises CallFailed: there was no answer; its ``cause`` says why.
+        """
+        sent = Headers({"User-Agent": ["glance"], "Accept-Encoding": ["identity"]})
+        for name, value in headers.items():
+            sent.setRawHeaders(name, [value])
+        with calling(method, url):
+            uri = Address.from_text(url).to_uri().to_text().encode("ascii")
+            asked: Any = self._agent.request(method.encode(), uri, sent, body)  # type: ignore[arg-type]
+            try:
+                return await asked
+            except Exception as error:
+                cause = innermost(error)
+                if isinstance(cause, ConnectingCancelledError):
+                    cause = CancelledError()
+                if isinstance(cause, CancelledError) or isinstance(error, RequestGenerationFailed):
+                    raise cause from None
+                raise
+
+
+class _Factory:
+    """Makes connections for a pool."""
+
+    noisy = False
+
+    def __init__(self, quiescent: Callable[..., None], chunk_size: int) -> None:
+        self._quiescent = quiescent
+        self._chunk_size = chunk_size
+
+    def doStart(self) -> None:
+        """Begin; there is nothing to do."""
+
+    def doStop(self) -> None:
+        """End; there is nothing to do."""
+
+    def buildProtocol(self, _: Any) -> _Connection:
+        """Make what speaks HTTP."""
+        return _Connection(self._quiescent, self._chunk_size)
+
+
+class _Connection(HTTP11ClientProtocol):
+    transport: Any
+    _responseDeferred: Any
+    _finishedRequest: Any
+    _currentRequest: Any
+
+    def __init__(self, quiescent: Callable[..., None], chunk_size: int) -> None:
+        super().__init__(quiescent)
+        self._chunk_size = chunk_size
+        self._early = False
+        self._turn: object = None
+        self._exchange: Exchange | None = None
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        # Below TLS there is another one.
+        bottom = getattr(self.transport, "transport", self.transport)
+        bottom.bufferSize = bottom.SEND_LIMIT = self._chunk_size
+        self._bottom = bottom
+
+    def request(self, request: Any) -> Deferred[Any]:
+        body = request.bodyProducer
+        if body is not None:
+            body.connected(self._unsent)
+        answered = super().request(request)
+        turn = self._turn = object()
+        self._exchange = None
+        if self._state == "TRANSMITTING":
+            parser = self._parser
+            self._hear(parser, body)
+            self._responseDeferred.addCallback(self._answered_early, request)
+
+        def made(response: Any) -> Exchange:
+            self._exchange = Exchange(response, lambda: self._abort(turn))
+            return self._exchange
+
+        return answered.addCallback(made)
+
+    def _hear(self, parser: Any, body: Upload) -> None:
+        """Tell a body that it is wanted."""
+        head_received = parser.allHeadersReceived
+
+        def heard() -> None:
+            if parser.response.code == 100:
+                # As it does itself, but for a line in the log that it is unexpected.
+                parser.connectionMade()
+                del parser.response
+                body.proceed()
+            else:
+                head_received()
+
+        parser.allHeadersReceived = heard
+
+    def _answered_early(self, response: Any, request: Any) -> Any:
+        """Stop sending if the answer came in between, and let it count."""
+        if self._state in ("TRANSMITTING", "TRANSMITTING_AFTER_RECEIVING_RESPONSE"):
+            self._early = True
+            request.stopWriting()
+            self.transport.unregisterProducer()
+            if self._state == "TRANSMITTING":
+                # From here on all is as if the whole request had been sent, but for the
+                # connection, which is good for no other.
+                self._state = "WAITING"
+                request.persistent = False
+                self._responseDeferred.chainDeferred(self._finishedRequest)
+            else:
+                self.transport.abortConnection()
+        return response
+
+    def _finishResponse(self, rest: bytes) -> None:
+        if rest:
+            # Nobody knows what that is; the next answer, to whom it may seem to belong, it is not.
+            self._currentRequest.persistent = False
+            if self._exchange is not None:
+                self._exchange.surplus = True
+        super()._finishResponse(rest)
+
+    def _giveUp(self, reason: Any) -> None:
+        if self._early:
+            # What was not sent yet is not wanted.
+            self.transport.abortConnection()
+        super()._giveUp(reason)
+
+    def _abort(self, turn: object) -> None:
+        # Once an exchange is over, the connection is another's.
+        if turn is self._turn and self._state != "QUIESCENT":
+            self.transport.abortConnection()
+
+    def _unsent(self) -> int:
+        bottom = self._bottom
+        return len(bottom.dataBuffer) - bottom.offset + bottom._tempDataLen
