@@ -8,6 +8,7 @@ time costs. It touches what Twisted does not promise to keep, and nothing else h
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -22,7 +23,11 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IPolicyForHTTPS
 from glance.identity.http import KEPT_CONNECTIONS, Address, calling, innermost
 
 #: Bytes read from a connection, and kept for one to be written, at once.
-CHUNK = 1024 * 1024
+CHUNK = 512 * 1024
+
+# Parameters of glibc's mallopt(3).
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_MOST_UNMAPPED = 32 * 1024 * 1024
 
 
 class Upload(Protocol):
@@ -94,6 +99,7 @@ class Exchanges:
         connect_time: float,
         chunk_size: int = CHUNK,
     ) -> None:
+        _keep_memory(chunk_size)
         pool = HTTPConnectionPool(reactor, persistent=True)
         pool.maxPersistentPerHost = KEPT_CONNECTIONS
         vars(pool)["_factory"] = lambda quiescent, _: _Factory(quiescent, chunk_size)
@@ -123,6 +129,18 @@ class Exchanges:
                 if isinstance(cause, CancelledError) or isinstance(error, RequestGenerationFailed):
                     raise cause from None
                 raise
+
+
+def _keep_memory(chunk_size: int) -> None:
+    """Have the memory of one piece of data serve the next.
+
+    Else glibc gives it back and gets it anew, zeroed page by page, for each: that takes more than
+    twice the time of all the rest.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, min(4 * chunk_size, _MOST_UNMAPPED))
+        mallopt(_TRIM_THRESHOLD, 32 * chunk_size)
 
 
 class _Factory:

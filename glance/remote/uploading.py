@@ -99,21 +99,25 @@ class UploadBody:
         self._watch.end()
         self._coming = self._stream.start(self)
         if self._paused:
-            self._stream.pause()
+            self.pauseProducing()
         self._coming.addCallbacks(self._complete, self._broken)
 
     def pauseProducing(self) -> None:
         """Send no more for now."""
         self._paused = True
-        self._stream.pause()
-        self._left = self._unsent()
-        self._watch.begin(self._stall_time)
+        if self.begun:
+            self._stream.pause()
+            self._left = self._unsent()
+            self._watch.begin(self._stall_time)
 
     def resumeProducing(self) -> None:
         """Go on."""
-        self._paused = False
-        self._watch.end()
-        self._stream.resume()
+        # A kept connection says so too if it was its last request's body that had been paused.
+        if self._paused:
+            self._paused = False
+            if self.begun:
+                self._watch.end()
+                self._stream.resume()
 
     def stopProducing(self) -> None:
         """Send no more: there was an answer, or the connection is lost."""
