@@ -38,6 +38,7 @@ class Source(Protocol):
         :param offset: bytes to leave out at the beginning; a side that cannot do so starts at 0.
         :returns: a :class:`~glance.remote.streams.IByteStream`, whose ``offset`` says where it
             begins.
+        :raises Vanished: the image is not there any more, or has no data.
         """
 
 
@@ -50,6 +51,12 @@ class Target(Protocol):
 
     def records(self, wanted: Mapping[str, str] | None = None) -> AsyncIterator[ImageRecord]:
         """Yield all images that are there already."""
+
+    def foresee(self, record: ImageRecord, there: ImageRecord | None) -> Outcome:
+        """Tell what :meth:`put` would do, by what is known; nothing is asked or done.
+
+        :returns: with the size of the data that would be copied.
+        """
 
     def put(
         self, record: ImageRecord, there: ImageRecord | None, source: Source, moved: Moved

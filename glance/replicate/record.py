@@ -30,9 +30,12 @@ class ImageRecord:
     :param checksum: MD5 of its data, in hexadecimal digits.
     :param hash_algorithm: of ``hash_value``, as Python's hashlib calls it.
     :param fields: by the names of :data:`FIELDS`; what is not known is not there.
+    :param tags: ``None`` where they are not known, as in dumps of Image API v1.
     :param members: status by the member's project; ``None`` where nobody asked.
     :param created_at: as the service wrote it.
     :param updated_at: as the service wrote it.
+    :param trouble: why the image cannot be read, if so: then nothing but its id is known, and it
+        failed.
     """
 
     image_id: str
@@ -42,8 +45,9 @@ class ImageRecord:
     hash_algorithm: str | None = None
     hash_value: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
-    tags: frozenset[str] = frozenset()
+    tags: frozenset[str] | None = frozenset()
     properties: Mapping[str, str] = field(default_factory=dict)
     members: Mapping[str, str] | None = None
     created_at: str | None = None
     updated_at: str | None = None
+    trouble: str = ""
