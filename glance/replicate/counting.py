@@ -7,8 +7,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from glance.replicate.interfaces import Moved
 from glance.remote.streams import IByteReceiver, IByteStream
+from glance.replicate.interfaces import Moved
 
 
 @implementer(IByteStream, IByteReceiver)

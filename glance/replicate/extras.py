@@ -11,7 +11,7 @@ from glance.remote.errors import Absent
 from glance.replicate.crew import side_by_side
 from glance.replicate.interfaces import Source, Target
 from glance.replicate.listing import Records, in_order, read_all
-from glance.replicate.outcome import Deed, Outcome
+from glance.replicate.outcome import Deed, Outcome, SideLost
 from glance.replicate.plan import Plan
 from glance.replicate.record import ImageRecord
 from glance.replicate.retrying import Losses, persevere
@@ -118,7 +118,7 @@ class Extras:
 
 def extras_of(here: Records, there: Records, plan: Plan) -> list[ImageRecord]:
     """Return images that only the target has, of those that the plan selects, the oldest first."""
-    fits = plan.selection.fits
+    fits = plan.selection.matches
     return in_order({i: r for i, r in there.items() if i not in here and fits(r)})
 
 

@@ -87,7 +87,7 @@ async def read_both(
     selection = plan.selection
 
     async def read_source() -> None:
-        narrow = (None, None) if whole else (selection.wanted, selection.fits)
+        narrow = (None, None) if whole else (selection.to_query(), selection.matches)
         here.update(await read_all(source, "source", reactor, plan.retries, *narrow))
 
     async def read_target() -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from glance.replicate.documents import DONT_REPLICATE
 from glance.replicate.selection import Selection
 
 #: Images at once, and tries of each after the first one, unless told otherwise.
 PARALLEL = 4
 RETRIES = 5
+
+#: What images are not compared in where it is only their metadata that matters.
+_OF_DATA = frozenset({"status", "size", "checksum", "os_hash_value"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +29,14 @@ class Plan:
     """
 
     selection: Selection = field(default_factory=Selection)
-    dontreplicate: frozenset[str] = frozenset()
+    dontreplicate: frozenset[str] = DONT_REPLICATE
     metaonly: bool = False
     parallel: int = PARALLEL
     retries: int = RETRIES
     dry_run: bool = False
     delete_extra: bool = False
+
+    @property
+    def ignored(self) -> frozenset[str]:
+        """Names of what makes no difference."""
+        return self.dontreplicate | _OF_DATA if self.metaonly else self.dontreplicate

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from twisted.internet.task import deferLater
 
 from glance.domain.errors import GlanceError
+from glance.remote import trouble
 from glance.remote.errors import (
     Answered,
     LoginFailed,
@@ -27,7 +28,9 @@ _ROW = 3
 PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: The most seconds for which a service can have us wait.
+_LONGEST_WISH = 300.0
+
 #: What stands in front of a service says so where that is not there.
 _AWAY = frozenset({502, 503, 504})
 
@@ -38,9 +41,7 @@ class Passing(GlanceError):
 
 def may_pass(error: BaseException) -> bool:
     """Tell whether trying again may help."""
-    if isinstance(error, Answered):
-        return error.status in _PASSING
-    return isinstance(error, Passing | Unreachable | LoginFailed)
+    return isinstance(error, Passing) or trouble.may_pass(error)
 
 
 def is_away(error: BaseException) -> bool:
@@ -52,17 +53,23 @@ def is_away(error: BaseException) -> bool:
 
 def is_closed(error: BaseException) -> bool:
     """Tell whether the side is not going to do anything for us any more."""
-    return isinstance(error, NotAuthenticated | Untrusted)
+    if isinstance(error, LoginFailed):
+        return error.refused
+    return isinstance(error, NotAuthenticated | Untrusted) and not may_pass(error)
 
 
-def pause(attempt: int, random: Callable[[], float] = chance) -> float:
+def pause(
+    attempt: int, error: BaseException | None = None, random: Callable[[], float] = chance
+) -> float:
     """Return how many seconds to wait, so that many who wait do not come back all at once.
 
     :param attempt: how many have failed before the last one.
+    :param error: of the last one; it may say how long the service wants to be left alone.
     :param random: returns a number from 0 to 1.
     """
     longest = min(PAUSE * 2.0 ** min(attempt, 16), LONGEST_PAUSE)
-    return longest * (0.5 + 0.5 * random())
+    wish = getattr(error, "retry_after", None) or 0.0
+    return longest * (0.5 + 0.5 * random()) + min(max(wish, 0.0), _LONGEST_WISH)
 
 
 async def persevere(
@@ -87,8 +94,7 @@ async def persevere(
         except GlanceError as error:
             if not may_pass(error) or attempt >= retries or not wanted():
                 raise
-            reason = error.message
-        seconds = pause(attempt)
+            reason, seconds = error.message, pause(attempt, error)
         attempt += 1
         if told is not None:
             told(reason, seconds)

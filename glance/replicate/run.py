@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from glance.domain.errors import GlanceError
 from glance.replicate.crew import Breath, side_by_side
-from glance.replicate.difference import compare_records
+from glance.replicate.difference import NOTHING, compare_records
 from glance.replicate.extras import Confirm, Extras, extras_of
 from glance.replicate.interfaces import Source, Target
 from glance.replicate.listening import Listener
@@ -34,7 +34,7 @@ from glance.replicate.retrying import Losses, persevere
 __all__ = ["Confirm", "compare", "measure", "replicate"]
 
 #: What there is nothing to do about.
-_SETTLED = frozenset({Deed.SAME, Deed.SKIPPED, Deed.CONFLICT})
+_SETTLED = frozenset({Deed.SAME, Deed.SKIPPED, Deed.CONFLICT, Deed.FAILED})
 
 _log = Logger()
 
@@ -81,17 +81,17 @@ async def compare(
     """
     here, there = await read_both(source, target, plan, reactor, whole=True)
     found = Comparison(source.place, target.place, extra_counts=plan.delete_extra)
-    wanted = [one for one in in_order(here) if plan.selection.fits(one)]
+    wanted = [one for one in in_order(here) if plan.selection.matches(one)]
     listener.run_started(len(wanted), 0)
     breath = Breath(reactor)
     for record in wanted:
         await breath.take()
         other = there.get(record.image_id)
-        if record.status != ACTIVE:
+        if record.status != ACTIVE and not record.trouble:
             found.skipped += 1
         elif other is None:
             found.missing.append(record)
-        elif unlike := differences(record, other, plan):
+        elif unlike := _differences(record, other, plan):
             found.unlike.append(Unlike(record.image_id, record.fields.get("name"), unlike))
         else:
             found.same += 1
@@ -99,13 +99,26 @@ async def compare(
     return found
 
 
+def _differences(
+    record: ImageRecord, there: ImageRecord, plan: Plan
+) -> tuple[tuple[str, object, object], ...]:
+    if record.trouble or there.trouble:
+        return (("metadata", record.trouble or None, there.trouble or None),)
+    changes = compare_records(record, there, plan.ignored).all_changes
+    return tuple((change.name, _known(change.source), _known(change.target)) for change in changes)
+
+
+def _known(value: object) -> object:
+    return None if value is NOTHING else value
+
+
 async def measure(source: Source, plan: Plan, reactor: Any) -> Size:
     """Tell how much data the images have.
 
     :raises SideLost: the side cannot be listed.
     """
-    fits = plan.selection.fits
-    found = await read_all(source, "source", reactor, plan.retries, plan.selection.wanted, fits)
+    fits = plan.selection.matches
+    found = await read_all(source, "source", reactor, plan.retries, plan.selection.to_query(), fits)
     size = Size(source.place)
     for record in found.values():
         if record.status == ACTIVE:
@@ -133,9 +146,7 @@ class _Run:
     async def make(self, confirm: Confirm | None) -> Summary:
         began = self._reactor.seconds()
         plan, summary = self._plan, self._summary
-        extras = Extras(
-            self._source, self._target, plan, self._reactor, self._losses, self._done
-        )
+        extras = Extras(self._source, self._target, plan, self._reactor, self._losses, self._done)
         settled = await self._prepare(extras, confirm)
         for record, outcome in settled:
             self._done(record, outcome)
@@ -161,7 +172,7 @@ class _Run:
         settled, size = [], 0
         breath = Breath(self._reactor)
         for record in in_order(here):
-            if not plan.selection.fits(record):
+            if not plan.selection.matches(record):
                 continue
             await breath.take()
             other = there.get(record.image_id)
@@ -176,6 +187,8 @@ class _Run:
         return settled
 
     def _foresee(self, record: ImageRecord, there: ImageRecord | None) -> Outcome:
+        if record.trouble:
+            return Outcome(record.image_id, Deed.FAILED, record.trouble)
         if record.status != ACTIVE:
             reason = f"it is {record.status} on the source"
             return Outcome(record.image_id, Deed.SKIPPED, reason)

@@ -67,13 +67,12 @@ class Watch:
             self._running = None
             if not isinstance(result, Failure):
                 self._told(result)
-            elif result.check(GlanceError):
+            elif isinstance(result.value, GlanceError):
                 self._told(result.value)
             elif not (result.check(CancelledError) and not self._loop.running):
                 self._log.failure("A run of the replicator", result)
 
-        running.addBoth(done)
-        return running
+        return running.addBoth(done)
 
 
 async def _awaited(make_round: Round) -> Summary:
