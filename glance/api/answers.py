@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from glance.api.routing import Route
+from glance.domain.preferences import INCLUDE_MEMBERS
 
 _TEXT = {"type": "string"}
 
@@ -32,6 +33,11 @@ _CREATED = {
     "OpenStack-image-import-methods": _header("Methods of import that there are"),
     "OpenStack-image-store-ids": _header("Stores that there are, parted by commas"),
 }
+_PREFERRED = {
+    "Preference-Applied": _header(
+        "That the members of shared images are included", enum=["=".join(INCLUDE_MEMBERS)]
+    )
+}
 _PATCH_REFUSED = {"Accept-Patch": _header("Media types of patches", required=True)}
 _PART = {**_DATA, "Content-Range": _header("Which bytes", required=True, pattern="^bytes ")}
 
@@ -39,6 +45,8 @@ _PART = {**_DATA, "Content-Range": _header("Which bytes", required=True, pattern
 _BY_ROUTE: dict[tuple[str, str, int], dict[str, Any]] = {
     ("POST", "/images", 201): _CREATED,
     ("PATCH", "/images/<image_id>", 415): _PATCH_REFUSED,
+    ("GET", "/images", 200): _PREFERRED,
+    ("GET", "/images/<image_id>", 200): _PREFERRED,
     ("GET", "/images/<image_id>/file", 200): _DATA,
     ("GET", "/images/<image_id>/file", 206): _PART,
     ("GET", "/images/<image_id>/file", 304): _ETAG,

@@ -79,7 +79,7 @@ def schemas(served: Mapping[str, Mapping[str, Any]]) -> dict[str, Schema]:
     shapes = {
         "data": {"type": "string", "format": "binary"},
         "error": _ERROR,
-        "image": {**image, "required": list(_ALWAYS)},
+        "image": _shown(image),
         "images": _page(served["images"], "images", "first"),
         "new_image": new_image,
         "image_patch": _patch(new_image, places, _operation_v21),
@@ -278,6 +278,20 @@ def _plain(schema: Any) -> Any:
         elif key not in _FOREIGN:
             plain[key] = _plain(value)
     return {"type": "object", **plain} if "properties" in plain else plain
+
+
+def _shown(image: Schema) -> Schema:
+    """Return the shape of an image in an answer."""
+    members: Schema = {
+        "anyOf": [
+            {"type": "array", "items": {"$ref": "#/components/schemas/member"}},
+            image["properties"].get("members", image["additionalProperties"]),
+        ],
+        "description": "Whom the image is shared with, where Preference-Applied says"
+        " include=members; elsewhere a custom property",
+    }
+    properties = {**image["properties"], "members": members}
+    return {**image, "properties": properties, "required": list(_ALWAYS)}
 
 
 def _writable(image: Schema) -> Schema:

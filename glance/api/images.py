@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from glance.api.including import Lists, include, prefers_members, thd_lists
 from glance.api.links import absolute
 from glance.api.parameters import LIST_PARAMETERS
 from glance.api.routing import (
@@ -116,10 +117,10 @@ class ImagesResource:
     @route(
         "GET",
         "/images",
-        policies=("get_images", "get_image"),
+        policies=("get_images", "get_image", "get_members", "get_member"),
         errors=(403,),
         reply="images",
-        parameters=LIST_PARAMETERS,
+        parameters=(*LIST_PARAMETERS, "Prefer"),
     )
     async def list(self, request: StreamingRequest, context: RequestContext) -> Reply:
         """List images, a page at a time."""
@@ -131,16 +132,24 @@ class ImagesResource:
         )
         self._policy.check(context, "get_images")
         guard = self._guard(context)
+        wanted = prefers_members(request)
+
+        def thd_read(connection: Connection) -> tuple[list[Image], Lists | None]:
+            page = thd_list(connection, query, context.viewer)
+            return page, thd_lists(connection, self._policy, context, page) if wanted else None
+
         page: list[Image] = []
+        lists: Lists | None = {} if wanted else None
         # What the caller may not read must not be told by what is found either.
         if guard is None or all(guard.can("read", name) for name in query.properties):
-            page = await self._database.runReading(thd_list, query, context.viewer)
+            page, lists = await self._database.runReading(thd_read)
         full = bool(page) and len(page) == query.limit
         # Of the page as it was read: what the policy hides has its place in the order all the same.
         first, following = page_links(pairs, page[-1].id if full else None)
         visible = self._policy.visible(context, page)
         shown = [self._render(image, request, context, guard) for image in visible]
-        return json_reply(render_page(shown, first, following))
+        headers = include(shown, lists)
+        return json_reply(render_page(shown, first, following), 200, *headers)
 
     @route(
         "POST",
@@ -184,17 +193,26 @@ class ImagesResource:
         "GET",
         "/images/<image_id>",
         no_body=True,
-        policies=("get_image",),
+        policies=("get_image", "get_members", "get_member"),
         errors=(404,),
         reply="image",
+        parameters=("Prefer",),
     )
     async def show(
         self, request: StreamingRequest, context: RequestContext, image_id: str
     ) -> Reply:
         """Show one image."""
-        image = await self._database.runReading(images.thd_get, image_id, context.viewer)
+        wanted = prefers_members(request)
+
+        def thd_read(connection: Connection) -> tuple[Image, Lists | None]:
+            image = images.thd_get(connection, image_id, context.viewer)
+            return image, thd_lists(connection, self._policy, context, [image]) if wanted else None
+
+        image, lists = await self._database.runReading(thd_read)
         self._policy.check(context, "get_image", image)
-        return json_reply(self._render(image, request, context, self._guard(context)))
+        shown = self._render(image, request, context, self._guard(context))
+        headers = include([shown], lists)
+        return json_reply(shown, 200, *headers)
 
     @route(
         "PATCH",

@@ -11,7 +11,13 @@ from glance.db import images, members
 from glance.db.txdbapi import Database
 from glance.domain.errors import Conflict, Forbidden, NotFound
 from glance.domain.image import SHARED, Image
-from glance.domain.member import Member, parse_member_status, parse_new_member, render_member
+from glance.domain.member import (
+    Member,
+    parse_member_status,
+    parse_new_member,
+    render_member,
+    sees_member,
+)
 from glance.identity.context import RequestContext
 from glance.identity.policy import IPolicy
 
@@ -45,7 +51,10 @@ class MembersResource:
             self._policy.check(context, "get_members", image)
             _check_shared(image)
             self._policy.check(context, "get_member", image)
-            return [m for m in members.thd_list(connection, image_id) if _sees(context, image, m)]
+            viewer = context.viewer
+            return [
+                m for m in members.thd_list(connection, image_id) if sees_member(viewer, image, m)
+            ]
 
         found = await self._database.runReading(thd_list)
         body = {"members": [render_member(m) for m in found], "schema": "/v2/schemas/members"}
@@ -162,11 +171,6 @@ def _check_shared(image: Image) -> None:
         raise Forbidden(f"Image {image.id} is {image.visibility}; only shared images have members.")
 
 
-def _sees(context: RequestContext, image: Image, member: Member) -> bool:
-    project = context.project_id
-    return context.is_admin or project in (image.owner, member.member_id)
-
-
 def _thd_member(
     connection: Connection, context: RequestContext, image: Image, member_id: str
 ) -> Member:
@@ -177,6 +181,6 @@ def _thd_member(
     if image.visibility != SHARED:
         raise NotFound(f"Image {image.id} has no members: it is {image.visibility}.")
     member = members.thd_get(connection, image.id, member_id)
-    if not _sees(context, image, member):
+    if not sees_member(context.viewer, image, member):
         raise members.missing(image.id)
     return member

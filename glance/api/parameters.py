@@ -12,6 +12,7 @@ from glance.domain.digests import ALGORITHMS, DIGEST_HEADERS
 from glance.domain.documents import MEMBER_STATUSES
 from glance.domain.image import STATUSES, VISIBILITIES
 from glance.domain.listing import SORT_KEYS
+from glance.domain.preferences import INCLUDE_MEMBERS
 
 Schema = dict[str, Any]
 
@@ -167,6 +168,13 @@ _header(
 )
 _header("If-None-Match", {"type": "string"}, "ETag of the data that the client has")
 _header("If-Range", {"type": "string"}, "ETag of the data that the client has a part of")
+_header(
+    "Prefer",
+    {"type": "string"},
+    "include=members (RFC 7240): each shared image whose members the caller may list has them as"
+    " its members, and Preference-Applied says so; what else is preferred is ignored",
+    example="=".join(INCLUDE_MEMBERS),
+)
 _header(
     "X-Image-Cache-Clear-Target",
     {"type": "string", "enum": ["cache", "queue", ""]},

@@ -7,11 +7,12 @@ trip to the database. Functions named ``thd_…`` block and run in a thread.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Integer,
     Select,
@@ -67,25 +68,39 @@ def parts_of(
     ]
 
 
+def portions(ids: Sequence[str]) -> Iterator[list[str]]:
+    """Cut ids into lists of the few lengths that there are statements for."""
+    for start in range(0, len(ids), _LENGTHS[-1]):
+        part = list(ids[start : start + _LENGTHS[-1]])
+        length = _LENGTHS[bisect_left(_LENGTHS, len(part))]
+        # The last id fills up what is left.
+        yield part + part[-1:] * (length - len(part))
+
+
+def named(ids: Iterable[str]) -> dict[str, str]:
+    """Return the values of the parameters of :func:`one_of`."""
+    return {f"i{n}": image_id for n, image_id in enumerate(ids)}
+
+
+def one_of(column: ColumnElement[str], count: int) -> ColumnElement[bool]:
+    """Say that a column has one of a number of ids, which are parameters."""
+    return among(column, [bindparam(f"i{n}", type_=String) for n in range(count)])
+
+
 @lru_cache(maxsize=64)
 def _parts_of(count: int) -> Prepared:
-    names = [bindparam(f"i{n}", type_=String) for n in range(count)]
     return Prepared(
-        union_all(*parts_of(lambda c: among(c.image_id, names), lambda c: [c.image_id]))
+        union_all(*parts_of(lambda c: one_of(c.image_id, count), lambda c: [c.image_id]))
     )
 
 
 def thd_fill(connection: Connection, found: list[Image]) -> None:
     """Read properties, tags and locations of images, of a thousand in one statement."""
     opened = thd_opener(connection)
-    for start in range(0, len(found), _LENGTHS[-1]):
-        part = found[start : start + _LENGTHS[-1]]
-        length = _LENGTHS[bisect_left(_LENGTHS, len(part))]
-        # The last id fills up what is left.
-        ids = [image.id for image in part] + [part[-1].id] * (length - len(part))
-        names = {f"i{n}": image_id for n, image_id in enumerate(ids)}
-        rows = _parts_of(length).thd_rows(connection, names)
-        add_parts({image.id: image for image in part}, rows, opened)
+    by_id = {image.id: image for image in found}
+    for ids in portions(list(by_id)):
+        rows = _parts_of(len(ids)).thd_rows(connection, named(ids))
+        add_parts(by_id, rows, opened)
 
 
 def add_parts(

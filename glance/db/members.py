@@ -7,13 +7,19 @@ one transaction at a time, which the database's own unique key, with its NULL, w
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, String, bindparam, false, insert, select, true, update
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from sqlalchemy import Connection, String, bindparam, false, insert, or_, select, true, update
 
 from glance.db.columns import utcnow
+from glance.db.hints import unindexed
+from glance.db.image_parts import named, one_of, portions
 from glance.db.prepared import Prepared
-from glance.db.tables import image_members
+from glance.db.tables import image_members, images
 from glance.domain.errors import NotFound
 from glance.domain.member import PENDING, Member
+from glance.domain.viewer import Viewer
 
 _m = image_members.c
 _OF_IMAGE = (_m.image_id == bindparam("of_id", type_=String), _m.deleted == false())
@@ -28,6 +34,39 @@ _one = Prepared(
 def thd_list(connection: Connection, image_id: str) -> list[Member]:
     """List the members of an image in the order in which they were made."""
     return [Member(*row) for row in _all.thd_rows(connection, {"of_id": image_id})]
+
+
+@lru_cache(maxsize=128)
+def _of_several(count: int, everything: bool) -> Prepared:
+    """Read the members of images.
+
+    :param everything: whether of all of them, or of those that a project owns all and of others the
+        project alone.
+    """
+    alive = unindexed(_m.deleted) == false()
+    statement = select(*_COLUMNS).where(one_of(_m.image_id, count), alive)
+    if not everything:
+        project = bindparam("project", type_=String)
+        statement = statement.join(images, images.c.id == _m.image_id).where(
+            or_(_m.member == project, images.c.owner == project)
+        )
+    return Prepared(statement.order_by(_m.id))
+
+
+def thd_list_of(connection: Connection, ids: Sequence[str], viewer: Viewer) -> Iterator[Member]:
+    """List the members of several images as :func:`thd_list` does, of a thousand in one statement.
+
+    :param ids: the images, no one twice.
+    :param viewer: who is to know; the result has at least what that one may see.
+    """
+    if not viewer.is_admin and viewer.project_id is None:
+        return
+    for part in portions(ids):
+        values: dict[str, str | None] = dict(named(part))
+        if not viewer.is_admin:
+            values["project"] = viewer.project_id
+        for row in _of_several(len(part), viewer.is_admin).thd_rows(connection, values):
+            yield Member(*row)
 
 
 def thd_find(connection: Connection, image_id: str, project: str) -> Member | None:

@@ -8,7 +8,9 @@ from typing import Any
 
 from glance.domain.documents import MEMBER_STATUSES
 from glance.domain.errors import Invalid
+from glance.domain.image import Image
 from glance.domain.text import check_storable, shape, shorten
+from glance.domain.viewer import Viewer
 
 PENDING = "pending"
 ACCEPTED = "accepted"
@@ -57,6 +59,14 @@ def parse_member_status(body: object) -> str:
     if status not in MEMBER_STATUSES:
         raise Invalid(f"status must be one of {', '.join(MEMBER_STATUSES)}, not {shorten(status)}.")
     return status
+
+
+def sees_member(viewer: Viewer, image: Image, member: Member) -> bool:
+    """Tell whether a viewer may know of a member of an image that it sees.
+
+    Administrators and the owner know of all members, a member of itself.
+    """
+    return viewer.is_admin or viewer.project_id in (image.owner, member.member_id)
 
 
 def render_member(member: Member) -> dict[str, Any]:
