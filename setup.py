@@ -57,6 +57,7 @@ setup(
             "glance-cache-pruner = glance.cmd.cache_pruner:main",
             "glance-cache-prefetcher = glance.cmd.cache_prefetcher:main",
             "glance-cache-manage = glance.cmd.cache_manage:main",
+            "glance-replicator = glance.cmd.replicator:main",
         ],
         # For the tools of oslo.policy, such as oslopolicy-sample-generator.
         "oslo.policy.policies": ["glance = glance.identity.rules:list_rules"],

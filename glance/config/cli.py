@@ -160,4 +160,5 @@ def _add(group: argparse._ArgumentGroup, opt: cfg.Opt) -> None:
             f"--no{name}", dest=opt.dest, action="store_false", help=f"The reverse of --{name}."
         )
     else:
-        group.add_argument(*names, dest=opt.dest, metavar=opt.metavar, help=text)
+        action = "append" if opt.multi else "store"
+        group.add_argument(*names, dest=opt.dest, action=action, metavar=opt.metavar, help=text)

@@ -25,6 +25,7 @@ from glance.config.options import (
     importing,
     limits,
     policy,
+    replicator,
     scrub,
     server,
     store,
@@ -215,6 +216,16 @@ PROGRAMS |= {
         ),
     )
 }
+
+PROGRAMS["glance-replicator"] = Program(
+    name="glance-replicator",
+    summary="Copy the images of one image service into another, or to disk and back. Run "
+    "'help <command>' for one of its commands: compare, dump, livecopy, load, size.",
+    files=("glance", "glance-replicator"),
+    options=(general.OPTIONS, replicator.OPTIONS),
+    cli=general.CLI + replicator.CLI,
+    catalogue=False,
+)
 
 #: What reads no configuration, and asks an image service over HTTP instead. Their modules have
 #: parsers of their own (``make_parser``), and a ``SUMMARY``.

@@ -31,6 +31,8 @@ class ProgramOptions(usage.Options):
     """
 
     program = ""
+    #: Adds the program's own arguments.
+    extra_cli: cli.ExtraCli | None = None
     #: The configuration.
     loaded: Loaded
     #: The command line it came from; a worker process is started with the same.
@@ -41,7 +43,7 @@ class ProgramOptions(usage.Options):
         """Load the configuration into ``loaded``; leave the process as the program itself would."""
         self.arguments = list(sys.argv[1:] if options is None else options)
         try:
-            self.loaded = load(self.program, self.arguments)
+            self.loaded = self._load()
             if self.parent is not None and not self.parent.get("logger"):
                 self._take_log_over(self.parent)
         except ConfigError as error:
@@ -54,7 +56,7 @@ class ProgramOptions(usage.Options):
 
         :raises ConfigError: it cannot be used.
         """
-        loaded = load(self.program, self.arguments)
+        loaded = self._load()
         self._set_defaults(loaded)
         return loaded
 
@@ -66,8 +68,11 @@ class ProgramOptions(usage.Options):
         """Return the program's usage line."""
         return self._parser().format_usage().rstrip()
 
+    def _load(self) -> Loaded:
+        return load(self.program, self.arguments, extra_cli=self.extra_cli)
+
     def _parser(self) -> ArgumentParser:
-        return cli.make_parser(PROGRAMS[self.program], cli.CommandLine())
+        return cli.make_parser(PROGRAMS[self.program], cli.CommandLine(), self.extra_cli)
 
     def _take_log_over(self, parent: Any) -> None:
         """Take over where ``twistd`` was told to log, unless our own options say where."""
@@ -79,7 +84,7 @@ class ProgramOptions(usage.Options):
             elif not foreground:
                 path = os.path.abspath(logfile or "twistd.log").replace("$", "$$")
                 self.arguments.append(f"--log-file={path}")
-            self.loaded = load(self.program, self.arguments)
+            self.loaded = self._load()
             self._on_terminal = bool(foreground and not parent.get("syslog"))
             self._set_defaults(self.loaded)
         # twistd looks the name up when it has parsed everything.

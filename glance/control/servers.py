@@ -49,6 +49,7 @@ SERVERS: tuple[Server, ...] = (
     Server("glance-api", "glance.services.tap", reloadable=True),
     Server("glance-scrubber", "glance.services.scrubber_tap", ("--daemon",)),
     Server("glance-cache", "glance.services.cache_tap", reloadable=True, needs="image_cache_dir"),
+    Server("glance-replicator", "glance.services.replicator_tap", reloadable=True, needs="watch"),
     Server(
         "glance-registry",
         "glance.services.registry_tap",

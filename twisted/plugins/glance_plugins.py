@@ -22,3 +22,10 @@ glance_cache = ServiceMaker(
     "Clean, prune and fill this node's image cache.",
     "glance-cache",
 )
+
+glance_replicator = ServiceMaker(
+    "OpenStack Image replicator",
+    "glance.services.replicator_tap",
+    "Keep two image services in step, or a dump up to date.",
+    "glance-replicator",
+)

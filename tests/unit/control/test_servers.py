@@ -15,6 +15,8 @@ def test_what_can_be_typed() -> None:
         "glance-scrubber",
         "cache",
         "glance-cache",
+        "replicator",
+        "glance-replicator",
     }
 
 

@@ -1,0 +1,305 @@
+"""The command line of ``glance-replicator``: its commands, and what they are given.
+
+Nothing heavy is imported here: help has to come at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from glance.config.options.replicator import SOURCE, TARGET
+from glance.domain.errors import GlanceError, Invalid
+
+PROGRAM = "glance-replicator"
+
+SERVER, DIRECTORY = "server", "directory"
+
+#: A side and what it is.
+Slot = tuple[str, str]
+
+#: What makes no sense with commands that only look, by the names of arguments.
+_CHANGING = ("dry_run", "delete_extra", "force", "watch")
+
+
+class Misuse(GlanceError):
+    """The command line cannot be followed.
+
+    :param usage: how it should have been.
+    """
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command.
+
+    :param slots: what its arguments are, in their order.
+    :param arguments: what to call them.
+    :param summary: one line for the list of commands.
+    :param explanation: for its own help.
+    :param changes: whether it changes anything.
+    """
+
+    name: str
+    slots: tuple[Slot, ...]
+    arguments: str
+    summary: str
+    explanation: str
+    changes: bool = False
+
+    @property
+    def usage(self) -> str:
+        """How it is typed."""
+        return f"{PROGRAM} {self.name} [options] {self.arguments}"
+
+    def help(self) -> str:
+        """Return all there is to say about it."""
+        text = textwrap.indent(self.explanation, "    ")
+        return f"{self.usage}\n\n{text}\n\n{textwrap.indent(_PLACES, '    ')}"
+
+
+_PLACES = """\
+<server:port> is a host and a port, or a URL such as https://host:9292/image.
+It may be left out for a side whose cloud is named (--source-cloud,
+--target-cloud), or that stands in the configuration.
+
+'glance-replicator --help' tells the options."""
+
+_SOURCE, _TARGET = (SOURCE, SERVER), (TARGET, SERVER)
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command(
+            "compare",
+            (_SOURCE, _TARGET),
+            "<fromserver:port> <toserver:port>",
+            "What is missing from the target, or differs there?",
+            "Compares the images of two services by what is known of them: fields, tags,\n"
+            "properties, members, and sizes and hashes of their data. Nothing is changed.\n"
+            "Exit code 0 means that they are the same, 1 that they differ.",
+        ),
+        Command(
+            "dump",
+            (_SOURCE, (TARGET, DIRECTORY)),
+            "<server:port> <path>",
+            "Copy the images of a service into a directory.",
+            "Writes what is known of each image, its data and its hash into a directory. What\n"
+            "is there already and has not changed is left; what was broken off is gone on with.",
+            changes=True,
+        ),
+        Command(
+            "livecopy",
+            (_SOURCE, _TARGET),
+            "<fromserver:port> <toserver:port>",
+            "Copy the images of one service into another.",
+            "Streams images from one service straight into the other, with the same ids. What\n"
+            "is there already is brought up to date without copying its data again; what was\n"
+            "broken off is completed.",
+            changes=True,
+        ),
+        Command(
+            "load",
+            (_TARGET, (SOURCE, DIRECTORY)),
+            "<server:port> <path>",
+            "Copy a dump into a service.",
+            "Reads a directory that dump has written, also that of former releases, and makes\n"
+            "its images in a service, with the same ids.",
+            changes=True,
+        ),
+        Command(
+            "size",
+            (_SOURCE,),
+            "<server:port>",
+            "How much data has a service?",
+            "Adds up the data of the active images of a service.",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be done.
+
+    :param typed: servers and directories that were typed; others are to be looked up.
+    """
+
+    command: Command
+    typed: Mapping[Slot, str] = field(default_factory=dict)
+
+
+def listing() -> str:
+    """Return the list of commands."""
+    rows = [("help <command>", "Show the help of one of these commands.")]
+    rows += [(command.name, command.summary) for command in COMMANDS.values()]
+    return "Commands:\n\n" + "\n".join(f"    {name:<18}{summary}" for name, summary in rows) + "\n"
+
+
+def add_arguments(parser: argparse.ArgumentParser, general: argparse.ArgumentParser) -> None:
+    """Add commands, their arguments, and options that are no part of the configuration."""
+    parser.usage = f"{PROGRAM} <command> [options] [args]"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = f"{textwrap.fill(parser.description or '', 79)}\n\n{listing()}"
+    parser.epilog = textwrap.fill(parser.epilog or "", 79)
+    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "-l",
+        dest="log_file",
+        metavar="LOGFILE",
+        default=argparse.SUPPRESS,
+        help="The same as --log-file.",
+    )
+    parser.add_argument(
+        "-s",
+        "--syslog",
+        dest="use_syslog",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="The same as --use-syslog.",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="Print the result as a JSON object on standard output."
+    )
+    _add_sides(parser.add_argument_group("the two sides"))
+
+
+def _add_sides(group: argparse._ArgumentGroup) -> None:
+    for side in (SOURCE, TARGET):
+        group.add_argument(
+            f"--{side}-cloud",
+            metavar="NAME",
+            help=f"Cloud of clouds.yaml that says where the {side} is and how to log in, in place "
+            f"of [{side}] in the configuration; envvars is the one of the OS_ variables.",
+        )
+    for name, what in (("", "both sides"), *((f"{side}-", f"the {side}") for side in _SIDES)):
+        group.add_argument(
+            f"--{name}cacert",
+            metavar="FILE",
+            help=f"Certificates of the authorities to trust, in PEM, for {what}.",
+        )
+        group.add_argument(
+            f"--{name}insecure",
+            action="store_true",
+            help=f"Do not verify the certificates of {what}: whoever is in between can read and "
+            "change everything.",
+        )
+
+
+_SIDES = (SOURCE, TARGET)
+
+
+def read_order(words: Sequence[str], arguments: argparse.Namespace, conf: Any) -> Order:
+    """Find out what is to be done.
+
+    :param words: a command and its arguments.
+    :raises Misuse: nobody can tell.
+    """
+    command = find(words[0])
+    given = vars(arguments)
+    if not command.changes:
+        for name in _CHANGING:
+            if given.get(name):
+                option = f"--{name.replace('_', '-')}"
+                raise Misuse(f"{option} goes with dump, livecopy and load.", command.usage)
+    typed = _placed(command, list(words[1:]), arguments, conf)
+    for (side, what), text in typed.items():
+        if what == SERVER:
+            _check_server(side, text, command)
+        elif not text:
+            raise Misuse(f"The {side}'s directory is empty.", command.usage)
+    return Order(command, typed)
+
+
+def find(name: str) -> Command:
+    """Find a command.
+
+    :raises Misuse: there is none of that name.
+    """
+    command = COMMANDS.get(name)
+    if command is None:
+        raise Misuse(
+            f"Unknown command: {name}\n\n{listing().rstrip()}",
+            f"{PROGRAM} <command> [options] [args]",
+        )
+    return command
+
+
+def service_order(arguments: argparse.Namespace, conf: Any) -> Order:
+    """Find out what a service is to do again and again; without a command, by configuration alone.
+
+    :raises Misuse: the command line cannot be followed.
+    :raises Invalid: the configuration does not say enough.
+    """
+    if not arguments.words:
+        return _configured_order(conf)
+    order = read_order(arguments.words, arguments, conf)
+    if not order.command.changes:
+        raise Misuse("A service can do dump, livecopy and load.", order.command.usage)
+    return order
+
+
+def _configured_order(conf: Any) -> Order:
+    """Return what the configuration alone has a service do.
+
+    :raises Invalid: it does not say enough.
+    """
+    directories = [side for side in _SIDES if conf[side].directory]
+    if len(directories) == len(_SIDES):
+        raise Invalid(
+            "[source]directory and [target]directory are both set; one side has to be a service."
+        )
+    command = {SOURCE: COMMANDS["load"], TARGET: COMMANDS["dump"]}.get(
+        directories[0] if directories else "", COMMANDS["livecopy"]
+    )
+    for side, what in command.slots:
+        if not _is_configured(side, what, conf):
+            raise Invalid(f"Where the {side} is, nothing says; set [{side}]server or cloud.")
+    return Order(command)
+
+
+def _placed(
+    command: Command, words: list[str], arguments: argparse.Namespace, conf: Any
+) -> dict[Slot, str]:
+    """Tell which argument is which, where some may have been left out."""
+    slots = list(command.slots)
+    if len(words) > len(slots):
+        raise Misuse("Too many arguments.", command.usage)
+    named = [slot for slot in slots if not _is_named(slot, arguments)]
+    unknown = [slot for slot in named if not _is_configured(*slot, conf)]
+    for wanted in (slots, named, unknown):
+        if len(wanted) == len(words):
+            return dict(zip(wanted, words, strict=True))
+    if len(words) < len(unknown):
+        left = ", ".join(f"the {side}'s {what}" for side, what in unknown[len(words) :])
+        raise Misuse(f"Too few arguments: {left} is missing.", command.usage)
+    raise Misuse("Which side is meant? Give both arguments.", command.usage)
+
+
+def _is_named(slot: Slot, arguments: argparse.Namespace) -> bool:
+    side, what = slot
+    return what == SERVER and bool(getattr(arguments, f"{side}_cloud"))
+
+
+def _is_configured(side: str, what: str, conf: Any) -> bool:
+    section = conf[side]
+    if what == DIRECTORY:
+        return bool(section.directory)
+    return bool(section.server or section.cloud or section.auth_url)
+
+
+def _check_server(side: str, text: str, command: Command) -> None:
+    from glance.remote.endpoint import read_endpoint
+
+    try:
+        read_endpoint(text)
+    except Invalid as error:
+        # It may hold a password, so it is not repeated.
+        raise Misuse(f"The {side}'s server cannot be used: {error}", command.usage) from None

@@ -1,0 +1,72 @@
+"""The two sides of a run, as the configuration has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glance.remote.images import RemoteImages
+from glance.remote.side import Pace, Side, connect_images
+from glance.replicate.dump_source import DumpSource
+from glance.replicate.dump_target import DumpTarget
+from glance.replicate.interfaces import Source, Target
+from glance.replicate.service_source import ServiceSource
+from glance.replicate.service_target import ServiceTarget
+from glance.services.replicator_job import Job
+
+
+class Sides:
+    """Makes them for one run after the other.
+
+    What talks to a service is made once, when it is first needed: a catalogue may have to say where
+    that is.
+
+    :param job: which they are.
+    :param reactor: the reactor.
+    """
+
+    def __init__(self, job: Job, reactor: Any) -> None:
+        self._job = job
+        self._reactor = reactor
+        self._pace = Pace(job.seconds, job.seconds, job.chunk)
+        self._images: dict[str, RemoteImages] = {}
+        self._dumps: list[DumpSource | DumpTarget] = []
+
+    async def source(self) -> Source:
+        """Return the source for a run.
+
+        :raises GlanceError: nobody tells where it is.
+        """
+        job = self._job
+        if isinstance(job.source, Side):
+            return ServiceSource(await self._connected(job.source))
+        made = DumpSource(str(job.source), self._reactor, chunksize=job.chunk)
+        self._dumps.append(made)
+        return made
+
+    async def target(self) -> Target:
+        """Return the target for a run.
+
+        :raises GlanceError: nobody tells where it is.
+        """
+        job, plan = self._job, self._job.plan
+        if isinstance(job.target, Side):
+            return ServiceTarget(await self._connected(job.target), plan)
+        made = DumpTarget(
+            str(job.target),
+            self._reactor,
+            chunksize=job.chunk,
+            metaonly=plan.metaonly,
+            dontreplicate=plan.dontreplicate,
+        )
+        self._dumps.append(made)
+        return made
+
+    async def close(self) -> None:
+        """End a run: let go of directories."""
+        while self._dumps:
+            await self._dumps.pop().close()
+
+    async def _connected(self, side: Side) -> RemoteImages:
+        if side.name not in self._images:
+            self._images[side.name] = await connect_images(self._reactor, side, self._pace)
+        return self._images[side.name]
