@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glance.domain.errors import GlanceError
+from glance.replicate.outcome import Vanished
 
 
 class BadDocument(GlanceError):
@@ -13,7 +14,7 @@ class WrongData(GlanceError):
     """Data came whole, but it is not the image's: its length or its hash is another one."""
 
 
-class NoData(GlanceError):
+class NoData(Vanished):
     """The source has the image, but not its data: it was dumped with its metadata alone."""
 
 

@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from glance.replicate.documents import is_property
 from glance.replicate.record import ImageRecord
 
-TEXT = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=6)
+#: What services can store.
+TEXT = st.text(
+    st.characters(min_codepoint=1, max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=6
+)
 NAMES = st.one_of(
     st.sampled_from(["os_distro", "members", "glance_replicator", "a/b", "a~b", "~1", "date"]),
     TEXT.filter(lambda name: name and is_property(name)),
