@@ -35,6 +35,8 @@ CLI = (
 #: Seconds between two runs of a service that was not told otherwise.
 USUAL_WATCH = 300
 
+_ANY = "any"
+
 _VISIBLE = "Other users of this machine can see a command line: prefer a file, or the variable "
 
 
@@ -156,22 +158,29 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
         cfg.MultiStrOpt(
             "name",
             default=[],
+            sample_default=_ANY,
             metavar="PATTERN",
             help="Only images of such a name; * stands for any text, ? for any character. Of "
             "several patterns one has to fit. Images have to pass all kinds of filters given.",
         ),
         cfg.MultiStrOpt(
-            "tag", default=[], metavar="TAG", help="Only images with this tag; of several, all."
+            "tag",
+            default=[],
+            sample_default=_ANY,
+            metavar="TAG",
+            help="Only images with this tag; of several, all.",
         ),
         cfg.MultiStrOpt(
             "property",
             default=[],
+            sample_default=_ANY,
             metavar="NAME=VALUE",
             help="Only images with this property; of several, all.",
         ),
         cfg.MultiStrOpt(
             "visibility",
             default=[],
+            sample_default=_ANY,
             metavar="VISIBILITY",
             help="Only images of this visibility: public, community, shared or private; of "
             "several, any.",
@@ -179,11 +188,13 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
         cfg.MultiStrOpt(
             "owner",
             default=[],
+            sample_default=_ANY,
             metavar="PROJECT",
             help="Only images that belong to the project of this id; of several, any.",
         ),
         cfg.StrOpt(
             "since",
+            sample_default=_ANY,
             metavar="TIME",
             help="Only images that were changed at that time or later, such as 2026-11-26 or "
             "2026-11-26T08:00:00Z.",
