@@ -32,6 +32,7 @@ setup(
     extras_require={
         "postgresql": ["psycopg[binary]>=3.2"],
         "mysql": ["PyMySQL>=1.1"],
+        "clouds": ["openstacksdk>=4.4"],
         "test": [
             "pytest>=8.4",
             "pytest-xdist>=3.6",
@@ -40,6 +41,7 @@ setup(
             "schemathesis>=4.32,<5",
             "psycopg[binary]>=3.2",
             "PyMySQL>=1.1",
+            "openstacksdk>=4.4",
             "sphinx>=7",
         ],
         "lint": ["ruff", "mypy", "mypy-zope", "import-linter", "types-PyMySQL"],

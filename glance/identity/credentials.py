@@ -14,6 +14,7 @@ from glance.domain.errors import ConfigError
 
 _PASSWORD = frozenset({"password", "v3password"})
 _APPLICATION = frozenset({"v3applicationcredential"})
+_TOKEN = frozenset({"token", "v3token"})
 
 #: Options that say which domain a name belongs to; the first one that is set counts.
 _DOMAINS = {
@@ -49,13 +50,17 @@ def read_credentials(conf: Any, section: str) -> Credentials:
     return make_credentials(conf[section], f"[{section}]")
 
 
-def make_credentials(options: Mapping[str, Any], source: str) -> Credentials:
+def make_credentials(
+    options: Mapping[str, Any], source: str, *, tokens: bool = False
+) -> Credentials:
     """Make credentials of options by their names; one that is not there is not set.
 
     :param source: where they come from, for messages.
+    :param tokens: whether to log in with a token is possible as well; another one cannot be got
+        once that has ended.
     :raises ConfigError: something is missing, or does not go together.
     """
-    return _Options(options, source).credentials()
+    return _Options(options, source).credentials(tokens)
 
 
 def check_url(url: str, option: str) -> str:
@@ -98,7 +103,7 @@ class _Options:
             "the identity service."
         )
 
-    def credentials(self) -> Credentials:
+    def credentials(self, tokens: bool) -> Credentials:
         url = check_url(self.need("auth_url"), f"{self._source} auth_url")
         kind = self.get("auth_type")
         if kind is None:
@@ -108,6 +113,8 @@ class _Options:
             auth = self._password()
         elif kind in _APPLICATION:
             auth = self._application()
+        elif tokens and kind in _TOKEN:
+            auth = self._scoped({"methods": ["token"], "token": {"id": self.need("token")}})
         else:
             raise ConfigError(
                 f"{self._source} auth_type = {kind} is not available; it must be one of password, "
@@ -117,7 +124,10 @@ class _Options:
 
     def _password(self) -> dict[str, Any]:
         user = self._user() | {"password": self.need("password")}
-        auth: dict[str, Any] = {"identity": {"methods": ["password"], "password": {"user": user}}}
+        return self._scoped({"methods": ["password"], "password": {"user": user}})
+
+    def _scoped(self, identity: dict[str, Any]) -> dict[str, Any]:
+        auth: dict[str, Any] = {"identity": identity}
         scope = self._scope()
         if scope is not None:
             auth["scope"] = scope

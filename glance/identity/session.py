@@ -85,6 +85,7 @@ class ServiceSession:
         self._logins: SingleFlight[None, OwnToken] = SingleFlight()
         self._v3_urls: dict[str, str] = {}
         self._refused_until = 0.0
+        self._refused_with = 0
 
     async def request(
         self,
@@ -193,11 +194,14 @@ class ServiceSession:
     async def _log_in(self) -> OwnToken:
         source = self._credentials.source
         if self._reactor.seconds() < self._refused_until:
-            raise CallFailed(f"the credentials of {source} were refused just now")
+            raise LoginRefused(
+                f"the credentials of {source} were refused just now", self._refused_with
+            )
         url = await self._v3_url(self._credentials.auth_url)
         answer = await self._http.request("POST", f"{url}/auth/tokens", json=self._credentials.body)
         if answer.status not in (200, 201):
             self._refused_until = self._reactor.seconds() + REFUSED_PAUSE
+            self._refused_with = answer.status
             raise LoginRefused(
                 f"{url}/auth/tokens refused the credentials of {source} ({answer.status})",
                 answer.status,

@@ -269,8 +269,7 @@ def members_of(document: Mapping[str, Any]) -> dict[str, str] | None:
 
     :returns: ``None`` where the document does not say.
     """
-    found = document.get("members")
     try:
-        return {one["member_id"]: one["status"] for one in found or () if found is not None}
+        return {one["member_id"]: one["status"] for one in document["members"]}
     except (TypeError, KeyError):
         return None

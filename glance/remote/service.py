@@ -57,14 +57,18 @@ A = TypeVar("A", bound=HasStatus)
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whose certificates are taken.
+    """Whose certificates are taken, and which one we have ourselves.
 
     :param authorities: option and path of a file with certificates of authorities.
     :param insecure: take any.
+    :param certificate: option and path of our own certificate.
+    :param key: option and path of its private key; unset, it is in the same file.
     """
 
     authorities: tuple[str, str | None] = ("cafile", None)
     insecure: bool = False
+    certificate: tuple[str, str | None] = ("certfile", None)
+    key: tuple[str, str | None] = ("keyfile", None)
 
 
 class ImageService:
@@ -223,7 +227,8 @@ def make_tls(trust: Trust) -> ClientTLS:
 
     :raises ConfigError: a file of certificates cannot be used.
     """
-    return ClientTLS(Files("", trust.authorities), insecure=trust.insecure)
+    files = Files("", trust.authorities, trust.certificate, trust.key)
+    return ClientTLS(files, insecure=trust.insecure)
 
 
 def make_http(reactor: Any, tls: ClientTLS, seconds: float) -> HttpCaller:

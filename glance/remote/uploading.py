@@ -121,13 +121,11 @@ class UploadBody:
 
     def stopProducing(self) -> None:
         """Send no more: there was an answer, or the connection is lost."""
-        self._done = None
-        self._let_go()
+        self.over()
 
     def over(self) -> None:
         """Note that the request is over."""
         self._done = None
-        self._watch.stop()
         self._let_go()
 
     # What the stream tells.
@@ -165,11 +163,12 @@ class UploadBody:
         done.errback(failure)
 
     def _let_go(self) -> None:
-        """Have nothing more come."""
-        self._watch.end()
+        """Have nothing more come. A stream that was not begun may still serve another body."""
+        self._watch.stop()
         if self._coming is not None:
             self._coming.cancel()
-        self._stream.stop()
+        if self.begun:
+            self._stream.stop()
 
     def _due(self) -> None:
         if not self.begun:

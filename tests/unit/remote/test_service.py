@@ -81,6 +81,15 @@ class TestRequests(RemoteTestCase):
         self.assertEqual(self.done(self.ask()).status, 200)
         self.assertEqual(len(self.service.logins), 2)
 
+    def test_token_that_several_requests_find_refused_is_renewed_once(self):
+        self.make(LOGIN, secured=True)
+        self.done(self.ask())
+        self.service.tokens.clear()
+        tokens = self.remote._tokens
+        first = self.done(tokens.renewed("canary-token-1"))
+        self.assertEqual(self.done(tokens.renewed("canary-token-1")), first)
+        self.assertEqual(len(self.service.logins), 2)
+
     def test_tokens_that_are_all_refused(self):
         self.make(LOGIN)
         self.service.replies[PATH] = (401, {}, b"canary")
@@ -134,6 +143,23 @@ class TestRequests(RemoteTestCase):
             self.assertEqual((error.status, error.said), (status, "So it is."))
             self.assertTrue(error.message.startswith(f"images.example:9292 answered {status} ("))
             self.assertTrue(error.message.endswith(": So it is."))
+
+    def test_when_to_ask_again(self):
+        date = {"Date": "Thu, 01 Jan 2026 00:00:10 GMT"}
+        for value, seconds in (
+            ("7", 7),
+            (" 120 ", 120),
+            ("Thu, 01 Jan 2026 00:01:00 GMT", 50),
+            ("Thu, 01 Jan 2026 00:00:00 GMT", 0),
+            ("-7", None),
+            ("soon", None),
+            ("9" * 400, 999_999_999),
+            ("", None),
+        ):
+            self.service.replies[PATH] = (503, {"Retry-After": value, **date}, b"")
+            self.assertEqual(self.failed(self.ask(), Failed).retry_after, seconds)
+        self.service.replies[PATH] = (503, {}, b"")
+        self.assertIsNone(self.failed(self.ask(), Failed).retry_after)
 
     def test_error_without_words(self):
         self.service.replies[PATH] = (599, {}, b"")
