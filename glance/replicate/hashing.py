@@ -13,10 +13,8 @@ from glance.replicate.record import ImageRecord
 from glance.stores.threads import Threads
 from glance.transfers.hashing import CHECKSUM, check_algorithm
 
-#: Bytes that wait for a thread from which on no more should come, and below which they may again.
-#: As many again are with the thread.
+#: Bytes that wait for a thread from which on no more should come; as many again are with it.
 MOST_WAITING = 2 * 1024 * 1024
-FEW_WAITING = 512 * 1024
 
 
 class ExpectedHash(NamedTuple):
@@ -70,7 +68,8 @@ class Conveyor:
     :param threads: where the functions run.
     :param works: called with each portion.
     :param least: bytes of a portion, unless it is the last one.
-    :param told: called when a portion is done, and when one failed.
+    :param told: called when a portion is done, all that waited has been handed over and thus there
+        is room again; and when one failed.
     :ivar error: what the first function to fail failed with; nothing is handed over any more.
     """
 
@@ -97,11 +96,6 @@ class Conveyor:
     def full(self) -> bool:
         """Whether no more should come for now."""
         return self._waiting >= MOST_WAITING
-
-    @property
-    def roomy(self) -> bool:
-        """Whether those who hold back may go on."""
-        return self._waiting <= FEW_WAITING
 
     def put(self, data: bytes) -> None:
         """Take bytes."""

@@ -104,7 +104,7 @@ class Prover:
         if self._conveyor.error is not None and not self._ended:
             self._stream.stop()
             self._fail(Failure(self._conveyor.error))
-        elif self._lagging and self._conveyor.roomy:
+        elif self._lagging:
             self._lagging = False
             self._adjust()
 

@@ -92,7 +92,7 @@ class Taking:
             return
         if self._conveyor.error is not None:
             self._fail(self._conveyor.error)
-        elif self._paused and self._conveyor.roomy:
+        elif self._paused:
             self._paused = False
             self._stream.resume()
 

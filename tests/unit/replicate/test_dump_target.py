@@ -302,6 +302,38 @@ class ResumingTests(TargetTestCase):
         self.assertEqual(self.put(record), expected)
         self.check_whole(record)
 
+    def test_a_description_of_other_data_is_gone_when_that_is(self):
+        self.source.data = DATA[::-1]
+        self.put(record_of(DATA[::-1]))
+        self.source.data = DATA
+        full = OSError(errno.ENOSPC, "full")
+        with mock.patch.object(dump_writing.os, "fsync", side_effect=[None, full]):
+            self.fails(self.putting(record_of(DATA)), NoRoom)
+        self.assertEqual(self.read(IMG), DATA)
+        self.assertNotIn(IMAGE, self.names())
+
+    def test_data_that_was_cut_or_is_elsewhere_is_got_again(self):
+        record = record_of(DATA)
+
+        def cut():
+            os.truncate(self.path(IMG), 5)
+
+        def move():
+            os.rename(self.path(IMG), self.path("elsewhere"))
+            os.symlink(self.path("elsewhere"), self.path(IMG))
+
+        def remove():
+            os.unlink(self.path(IMG))
+
+        for spoil in (cut, move, remove):
+            self.put(record)
+            spoil()
+            self.source.opened.clear()
+            self.assertIn(self.put(record).deed, (Deed.COMPLETED, Deed.UPDATED))
+            self.assertEqual(self.source.opened, [0])
+            self.assertFalse(os.path.islink(self.path(IMG)))
+            self.assertEqual(self.read(IMG), DATA)
+
     def test_a_description_that_cannot_be_read_is_written_anew(self):
         record = record_of(DATA)
         self.put(record)

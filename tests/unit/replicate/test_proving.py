@@ -87,14 +87,11 @@ class ConveyorTests(DumpTestCase):
     def test_it_tells_when_to_hold_back(self):
         conveyor = self.conveyor(lambda data: None)
         piece = bytes(MOST_WAITING // 2)
-        conveyor.put(piece)
-        self.assertTrue(conveyor.roomy)
-        conveyor.put(piece)
-        self.assertFalse(conveyor.full or conveyor.roomy)
-        conveyor.put(piece)
-        self.assertTrue(conveyor.full)
+        for full in (False, False, True):
+            conveyor.put(piece)
+            self.assertEqual(conveyor.full, full)
         self.held.release()
-        self.assertTrue(conveyor.roomy)
+        self.assertFalse(conveyor.full)
 
 
 class ProverTests(DumpTestCase):

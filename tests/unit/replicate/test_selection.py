@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlencode
 
@@ -62,8 +63,12 @@ def test_one_of_several_visibilities_and_owners_is_enough():
         ("2026-01-31T12:00+02:00", datetime(2026, 1, 31, 10, tzinfo=UTC)),
     ],
 )
-def test_times_are_read_with_and_without_zone(text, moment):
+def test_times_are_read_with_and_without_zone(text, moment, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
     assert read_selection(since=text).since == moment
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_images_changed_since_then_match():
