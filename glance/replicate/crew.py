@@ -57,7 +57,9 @@ async def side_by_side(works: Iterable[Coroutine[Any, Any, None]]) -> bool:
             await waiting
         except CancelledError:
             cancelled = True
-            stop()
+            # Once is enough: what they still do is to clean up.
+            if not stopped:
+                stop()
     if failure is not None:
         failure.raiseException()
     return cancelled

@@ -51,7 +51,7 @@ def summary_text(summary: Summary) -> str:
         if summary.counts[one]
     ]
     if summary.untried:
-        parts.append(f"{summary.untried:,} not tried")
+        parts.append(f"{summary.untried:,} not finished")
     text = f"{summary.source} to {summary.target}: {', '.join(parts) or 'no images'}"
     if summary.size:
         rate = round(summary.size / max(summary.seconds, 0.001))
@@ -60,13 +60,18 @@ def summary_text(summary: Summary) -> str:
     return f"{text}."
 
 
-def summary_details(summary: Summary) -> list[str]:
-    """Return the lines about what was not as it should be, the worst ones last."""
+def summary_remarks(summary: Summary) -> list[str]:
+    """Return the lines about what is worth knowing, but nothing to be mended."""
     lines = list(_skipped(summary.of(Deed.SKIPPED), summary.dry_run))
     worth = [one for one in summary.told if one.deed not in (Deed.SKIPPED, *_BAD)]
-    for one in [*worth, *summary.of(Deed.CONFLICT), *summary.of(Deed.FAILED)]:
-        lines.append(outcome_line(one, dry_run=summary.dry_run))
-    lines += [plain(note) for note in summary.notes]
+    lines += [outcome_line(one, dry_run=summary.dry_run) for one in worth]
+    return lines + [plain(note) for note in summary.notes]
+
+
+def summary_failures(summary: Summary) -> list[str]:
+    """Return the lines about what was not done as it should be."""
+    bad = [*summary.of(Deed.CONFLICT), *summary.of(Deed.FAILED)]
+    lines = [outcome_line(one, dry_run=summary.dry_run) for one in bad]
     if summary.lost and summary.counts:
         lines.append(f"Given up: {plain(summary.lost)}")
     if summary.interrupted:
@@ -100,7 +105,7 @@ def summary_json(summary: Summary) -> str:
             "counts": {one.value: summary.counts[one] for one in _COUNTED},
             "bytes": summary.size,
             "seconds": round(summary.seconds, 3),
-            "not_tried": summary.untried,
+            "not_finished": summary.untried,
             "given_up": summary.lost or None,
             "interrupted": summary.interrupted,
             "notes": summary.notes,

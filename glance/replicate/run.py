@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from glance.domain.errors import GlanceError
 from glance.replicate.crew import Breath, side_by_side
 from glance.replicate.difference import NOTHING, compare_records
+from glance.replicate.errors import NoData
 from glance.replicate.extras import Confirm, Extras, extras_of
 from glance.replicate.interfaces import Source, Target
 from glance.replicate.listening import Listener
@@ -231,7 +232,7 @@ class _Run:
                 retrying,
                 lambda: not self._losses.lost,
             )
-        except Vanished as error:
+        except (Vanished, NoData) as error:
             return Outcome(record.image_id, Deed.SKIPPED, error.message)
         except GlanceError as error:
             self._losses.note(error)

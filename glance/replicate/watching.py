@@ -63,16 +63,20 @@ class Watch:
         running = Deferred.fromCoroutine(_awaited(self._make_round))
         self._running = running
 
-        def done(result: Any) -> None:
+        def tell(result: Any) -> None:
             self._running = None
             if not isinstance(result, Failure):
                 self._told(result)
             elif isinstance(result.value, GlanceError):
                 self._told(result.value)
             elif not (result.check(CancelledError) and not self._loop.running):
-                self._log.failure("A run of the replicator", result)
+                log(result)
 
-        return running.addBoth(done)
+        def log(failure: Failure) -> None:
+            # Whatever it was, the next run may do better.
+            self._log.failure("A run of the replicator", failure)
+
+        return running.addBoth(tell).addErrback(log)
 
 
 async def _awaited(make_round: Round) -> Summary:

@@ -17,7 +17,7 @@ _DEEDS = {
     Deed.COMPLETED: ("completed", "would be completed"),
     Deed.UPDATED: ("updated", "would be updated"),
     Deed.SAME: ("the same", "the same"),
-    Deed.SKIPPED: ("skipped", "would be skipped"),
+    Deed.SKIPPED: ("skipped", "skipped"),
     Deed.CONFLICT: ("conflict", "conflict"),
     Deed.DELETED: ("deleted", "would be deleted"),
     Deed.FAILED: ("failed", "failed"),

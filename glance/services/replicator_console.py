@@ -16,7 +16,12 @@ from glance.config import Loaded
 from glance.config.twistd import logs_somewhere
 from glance.domain.errors import GlanceError
 from glance.replicate.outcome import Deed, Summary
-from glance.replicate.reports import summary_details, summary_json, summary_text
+from glance.replicate.reports import (
+    summary_failures,
+    summary_json,
+    summary_remarks,
+    summary_text,
+)
 from glance.services.logs import Logging, start_logging
 from glance.services.notify import Notifier
 from glance.services.replicator_job import Job, thd_make_job
@@ -45,17 +50,20 @@ class RoundTeller:
 
     def told(self, result: Summary | GlanceError) -> None:
         """Tell of a run."""
+        remarks: list[str] = []
+        line, done = "", False
         if isinstance(result, GlanceError):
-            lines, line, news = [f"No run: {result.message}"], "", False
+            failures = [f"No run: {result.message}"]
         else:
-            lines, line = summary_details(result), summary_text(result)
-            news = any(result.counts[deed] for deed in _DONE)
+            remarks, failures = summary_remarks(result), summary_failures(result)
+            line, done = summary_text(result), any(result.counts[deed] for deed in _DONE)
             if self._show is not None:
                 self._show(summary_json(result))
-        for one in lines:
-            (self._voices.mention if one in self._said else self._voices.complain)(one)
-        news = news or bool(set(lines) ^ self._said)
-        self._said = set(lines)
+        news = done or {*remarks, *failures} != self._said
+        for lines, voice in ((remarks, self._voices.say), (failures, self._voices.complain)):
+            for one in lines:
+                (self._voices.mention if one in self._said else voice)(one)
+        self._said = {*remarks, *failures}
         if line:
             (self._voices.say if news else self._voices.mention)(line)
 

@@ -161,7 +161,7 @@ class _Run:
         """Tell what became of it."""
         log = _log.info if self._elsewhere else None
         complain, say = teller(print_error, log), teller(None if self._json else self._print, log)
-        for line in reports.summary_details(summary):
+        for line in [*reports.summary_remarks(summary), *reports.summary_failures(summary)]:
             complain(line)
         say(reports.summary_text(summary))
         if self._json:

@@ -7,7 +7,7 @@ from typing import Any
 from glance.remote.images import RemoteImages
 from glance.remote.side import Pace, Side, connect_images
 from glance.replicate.dump_source import DumpSource
-
+from glance.replicate.dump_target import DumpTarget
 from glance.replicate.interfaces import Source, Target
 from glance.replicate.service_source import ServiceSource
 from glance.replicate.service_target import ServiceTarget
@@ -29,7 +29,7 @@ class Sides:
         self._reactor = reactor
         self._pace = Pace(job.seconds, job.seconds, job.chunk)
         self._images: dict[str, RemoteImages] = {}
-        self._dumps: list[Any] = []
+        self._dumps: list[DumpSource | DumpTarget] = []
 
     async def source(self) -> Source:
         """Return the source for a run.
@@ -51,7 +51,6 @@ class Sides:
         job, plan = self._job, self._job.plan
         if isinstance(job.target, Side):
             return ServiceTarget(await self._connected(job.target), plan, self._reactor)
-        from glance.replicate.dump_target import DumpTarget
         made = DumpTarget(
             str(job.target),
             self._reactor,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 from zope.interface import implementer
 
@@ -300,27 +300,47 @@ class FakeStream:
         self._data = data if cut is None else data[:cut]
         self._broken = cut is not None
         self._place = place
+        self._position = 0
         self._stopped = self._paused = False
+        self._receiver: Any = None
+        self._next: Any = None
+        self._done: Deferred[None] | None = None
         FakeStream.opened += 1
 
     def start(self, receiver: Any) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._run(receiver))
+        self._receiver = receiver
+        self._done = Deferred(lambda _: self.stop())
+        self._next = self._clock.callLater(TIME, self._give)
+        return self._done
 
-    async def _run(self, receiver: Any) -> None:
-        for start in range(0, len(self._data), PIECE):
-            await deferLater(self._clock, TIME)
-            receiver.write(self._data[start : start + PIECE])
-        if self._broken:
-            raise Unreachable(f"{self._place} broke off the connection.")
-        await succeed(None)
+    def _give(self) -> None:
+        self._next = None
+        if self._paused:
+            return
+        assert self._done is not None
+        if self._position < len(self._data):
+            piece = self._data[self._position : self._position + PIECE]
+            self._position += PIECE
+            self._receiver.write(piece)
+            if not self._stopped:
+                self._next = self._clock.callLater(TIME, self._give)
+        elif self._broken:
+            self._done.errback(Unreachable(f"{self._place} broke off the connection."))
+        else:
+            self._done.callback(None)
 
     def pause(self) -> None:
         self._paused = True
 
     def resume(self) -> None:
         self._paused = False
+        if self._receiver is not None and self._next is None and not self._stopped:
+            self._next = self._clock.callLater(TIME, self._give)
 
     def stop(self) -> None:
         if not self._stopped:
             FakeStream.opened -= 1
         self._stopped = True
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None

@@ -27,7 +27,7 @@ class TestRun:
         assert reports.summary_text(made) == (
             "a:1 to b:2: 2 copied, 1 the same; 2.0 MiB in 2.0 s (1.0 MiB/s)."
         )
-        assert reports.summary_details(made) == []
+        assert reports.summary_remarks(made) + reports.summary_failures(made) == []
 
     def test_nothing_there(self):
         assert reports.summary_text(summary()) == "a:1 to b:2: no images."
@@ -45,14 +45,16 @@ class TestRun:
         )
         made.notes.append("more")
         assert reports.summary_text(made) == (
-            "a:1 to b:2: 1 copied, 1 the same, 1 skipped, 1 conflict, 1 failed, 7 not tried."
+            "a:1 to b:2: 1 copied, 1 the same, 1 skipped, 1 conflict, 1 failed, 7 not finished."
         )
-        assert reports.summary_details(made) == [
+        assert reports.summary_remarks(made) == [
             "2: skipped; it is queued",
             "1: copied; the owner was not kept",
+            "more",
+        ]
+        assert reports.summary_failures(made) == [
             "3: conflict; the data differs",
             "four (4): failed; no room",
-            "more",
             "Given up: b:2 is away",
             "Interrupted; the next run goes on where this one ended.",
         ]
@@ -60,16 +62,16 @@ class TestRun:
     def test_nothing_was_done(self):
         made = summary(lost="b:2 is away")
         assert reports.summary_text(made) == "Nothing was done: b:2 is away"
-        assert reports.summary_details(made) == []
+        assert reports.summary_remarks(made) + reports.summary_failures(made) == []
 
     def test_many_skipped_for_one_reason_are_one_line(self):
         made = summary(*(Outcome(str(n), Deed.SKIPPED, "it is queued") for n in range(11)))
-        assert reports.summary_details(made) == ["11 images skipped; it is queued"]
+        assert reports.summary_remarks(made) == ["11 images skipped; it is queued"]
 
     def test_dry_run(self):
         made = summary(Outcome("1", Deed.COPIED), Outcome("2", Deed.DELETED), dry_run=True)
         assert "1 would be copied, 1 would be deleted" in reports.summary_text(made)
-        assert reports.summary_details(made) == ["2: would be deleted"]
+        assert reports.summary_remarks(made) == ["2: would be deleted"]
 
     def test_json(self):
         made = summary(Outcome("4", Deed.FAILED, "no room", name="four"), seconds=1.23456)

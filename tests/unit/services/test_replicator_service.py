@@ -252,6 +252,13 @@ class TestRounds:
             ("say", summary),
         ]
 
+    def test_what_nobody_has_to_mend_is_said_once(self, rounds, told):
+        made = Summary("a", "b")
+        made.add(Outcome("1", Deed.SKIPPED, "it is queued"))
+        rounds.told(made)
+        rounds.told(made)
+        assert [name for name, _ in told] == ["say", "say", "mention", "mention"]
+
     def test_no_run(self, rounds, told):
         rounds.told(GlanceError("b is away"))
         rounds.told(GlanceError("b is away"))
