@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from bench import cache, chaos, fill, options, reload, run, scrub
+from bench import cache, chaos, fill, options, reload, replicate, run, scrub
 from bench.fill import FillError
 from bench.identity import IdentityError
 from bench.wire import WireError
@@ -14,6 +14,7 @@ _ALONE = {
     "cache-chaos": chaos.main,
     "fill": fill.main,
     "reload": reload.main,
+    "replicate": replicate.main,
     "scrub": scrub.main,
 }
 

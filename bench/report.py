@@ -24,6 +24,7 @@ SHOWN = {
     "mbps": "MB/s",
     "cpu_s_per_gib": "CPU s/GiB",
     "db_cpu_s_per_gib": "db CPU s/GiB",
+    "source_cpu_s_per_gib": "source s/GiB",
     "client_cpu_s_per_gib": "client s/GiB",
     "peak_rss_mib": "peak RSS MiB",
     "peak_pss_mib": "peak PSS MiB",
@@ -37,6 +38,7 @@ SHOWN = {
     "first_s": "s to 1st byte",
     "store_reads": "store reads",
     "cpu_s": "CPU s",
+    "services_cpu_s": "services CPU s",
     "max_rss_mib": "max RSS MiB",
 }
 #: The figures in which a target is compared with a limit.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, succeed
 
 from glance.remote.digests import content_digest
+from glance.remote.errors import Answered
 from glance.remote.images import RemoteImages
 from glance.remote.streams import IByteStream
 from glance.replicate.counting import Counted
@@ -20,6 +21,10 @@ from glance.replicate.record import ImageRecord
 
 if TYPE_CHECKING:
     from glance.stores.threads import Threads
+
+#: What a service says that it has compared data with, where that does not fit (400).
+CONTENT_DIGEST = "Content-Digest"
+_BAD_REQUEST = 400
 
 
 class Sender:
@@ -52,7 +57,7 @@ class Sender:
         digest = _statable(record)
         try:
             if digest is not None and await self._images.takes_digests():
-                await self._images.upload(record.image_id, counted, record.size, digest)
+                await self._send_stated(record, counted, digest)
             else:
                 proven = self._proven(record, counted)
                 await self._images.upload(record.image_id, proven, record.size)
@@ -61,6 +66,17 @@ class Sender:
             raise
         finally:
             counted.stop()
+
+    async def _send_stated(
+        self, record: ImageRecord, stream: IByteStream, digest: tuple[str, str]
+    ) -> None:
+        """Send data to a service that compares its hash."""
+        try:
+            await self._images.upload(record.image_id, stream, record.size, digest)
+        except Answered as error:
+            if error.status == _BAD_REQUEST and CONTENT_DIGEST in error.said:
+                raise WrongData(error.message) from None
+            raise
 
     def close(self) -> Deferred[None]:
         """End the threads, if they are its own."""

@@ -10,7 +10,7 @@ from glance.remote.errors import Absent, Answered, NotAllowed
 from glance.remote.images import RemoteImages
 from glance.replicate.difference import Difference, compare_records, to_patch
 from glance.replicate.documents import creation_body
-from glance.replicate.errors import NoData
+from glance.replicate.errors import NoData, WrongData
 from glance.replicate.interfaces import Moved, Source
 from glance.replicate.outcome import ACTIVE, Deed, Outcome, Vanished
 from glance.replicate.plan import Plan
@@ -65,6 +65,7 @@ class ServiceCopy:
         self._refused = refused
         self._notes: list[str] = []
         self._attempts = 0
+        self._was_wrong = False
         #: What was done in any attempt, as far as we know: answers get lost.
         self._created = self._sent = self._changed = False
 
@@ -144,6 +145,13 @@ class ServiceCopy:
         before, self._sent = self._sent, True
         try:
             await self._sender.send(self.record, stream, moved)
+        except WrongData as error:
+            self._sent = before
+            if self._was_wrong:
+                raise
+            # It may have become so on its way. What is wrong at the source will be so again.
+            self._was_wrong = True
+            raise Passing(error.message) from None
         except Answered as error:
             if error.status != _CONFLICT:
                 raise

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.functional.replicator import Case, Sides
 from tests.functional.server import PATIENCE, ROOT, Server
 
 Refused = Callable[..., str]
@@ -70,3 +71,16 @@ def refused(tmp_path: Path) -> Refused:
 def server_with_workers() -> Iterator[Server]:
     """A parent with two worker processes for one test."""
     yield from _checked(Server(arguments=("--workers", "2")))
+
+
+@pytest.fixture(scope="session")
+def sides() -> Iterator[Sides]:
+    """Two services for the replicator, shared."""
+    with Sides() as sides:
+        yield sides
+
+
+@pytest.fixture
+def case(sides: Sides, tmp_path: Path) -> Case:
+    """A test's own images between the two."""
+    return Case(sides, tmp_path)

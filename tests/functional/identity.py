@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -72,8 +72,12 @@ class IdentityServer:
         self._open.set()
         #: How often each token was asked about.
         self.asked: Counter[str] = Counter()
-        #: How often the image service logged in.
+        #: How often somebody logged in: the image service, or one of the accounts.
         self.logins = 0
+        #: Makes a token for each name and password that people log in with.
+        self.accounts: dict[tuple[str, str], Callable[[], str]] = {}
+        #: What the catalogue has beside ourselves: URLs by kinds of services.
+        self.offered: dict[str, str] = {}
         #: What goes wrong: a status to answer with, ``"drop"`` to cut connections, ``"hang"``.
         self.fault: int | str | None = None
 
@@ -197,13 +201,14 @@ class IdentityServer:
     def _catalog(self) -> list[dict[str, Any]]:
         return [
             {
-                "type": "identity",
-                "name": "keystone",
+                "type": kind,
+                "name": kind,
                 "endpoints": [
-                    {"interface": interface, "region_id": "one", "url": self.url}
+                    {"interface": interface, "region_id": "one", "url": url}
                     for interface in ("public", "internal", "admin")
                 ],
             }
+            for kind, url in {"identity": self.url, **self.offered}.items()
         ]
 
     # What it answers.
@@ -216,9 +221,13 @@ class IdentityServer:
     def _log_in(self, body: Any) -> tuple[int, str, Any]:
         self.logins += 1
         user = body["auth"]["identity"]["password"]["user"]
-        if (user["name"], user["password"]) != (USER, PASSWORD):
+        known = (user["name"], user["password"])
+        if known == (USER, PASSWORD):
+            name = self.token(*self.roles, project="service", user="glance")
+        elif known in self.accounts:
+            name = self.accounts[known]()
+        else:
             return 401, "", {"error": {"code": 401, "message": "no"}}
-        name = self.token(*self.roles, project="service", user="glance")
         return 201, name, {"token": self._tokens[name]}
 
     def _check(self, query: Mapping[str, Any], headers: Any) -> tuple[int, str, Any]:
