@@ -165,7 +165,7 @@ def unload(loaded: Loaded, arguments: argparse.Namespace) -> int:
 
     :returns: the exit code.
     """
-    from glance.db.metadef_namespaces import thd_unload
+    from glance.db.metadef_definitions import thd_unload
 
     with _thd_transactions(loaded) as transactions:
         removed = transactions.thd_run(thd_unload)

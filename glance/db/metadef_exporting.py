@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from glance.db.metadef_namespaces import thd_names, thd_read
+from glance.db.metadef_definitions import thd_names, thd_read
 from glance.db.oneshot import Transactions
 from glance.domain.errors import Invalid
 from glance.domain.metadefs.definition import Definition

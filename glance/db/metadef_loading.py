@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from glance.config.metadefs import thd_find_metadefs
-from glance.db.metadef_namespaces import thd_load
+from glance.db.metadef_definitions import thd_load
 from glance.db.oneshot import Transactions
 from glance.domain.errors import GlanceError, Invalid, NotFound
 from glance.domain.metadefs.changes import Changes, Mode
