@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from glance.config import metadefs
 from glance.db import schema
@@ -72,6 +73,17 @@ def test_without_files_it_is_made_all_the_same(
     assert warnings == [f"No metadata definitions are found; looked for in: {place}."]
     assert names(engine) == []
     assert schema.thd_status(engine).up_to_date
+
+
+def test_who_has_nobody_to_tell_logs(
+    engine: Engine, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadefs, "_shipped", lambda: iter(()))
+    with capturedLogs() as events:
+        thd_make_embedded(engine)
+    (event,) = [one for one in events if "log_level" in one]
+    assert event["log_level"] is LogLevel.warn
+    assert "No metadata definitions are found" in formatEvent(event)
 
 
 def test_bad_files_are_told_of(engine: Engine, place: Path) -> None:
