@@ -90,7 +90,6 @@ class MetadefPropertiesResource(MetadefsResource):
     @route(
         "GET",
         _PROPERTY,
-        no_body=True,
         policies=("get_metadef_property",),
         errors=(403, 404),
         reply="metadef_property",
@@ -111,7 +110,7 @@ class MetadefPropertiesResource(MetadefsResource):
             namespace = self._thd_look(connection, context, namespace_name, rule)
             name = property_name
             if wanted is not None:
-                association, _ = metadef_types.thd_get(connection, namespace, wanted)
+                association = metadef_types.thd_get(connection, namespace, wanted)
                 name = _without(association.prefix or "", property_name)
             return PROPERTIES.thd_get(connection, namespace, name)
 

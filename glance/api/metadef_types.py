@@ -8,7 +8,6 @@ from glance.api.metadefs import NAMESPACE, MetadefsResource
 from glance.api.routing import NO_CONTENT, Reply, json_reply, read_json, route
 from glance.api.streaming import StreamingRequest
 from glance.db import metadef_types
-from glance.domain.errors import Forbidden
 from glance.domain.metadefs.model import Association
 from glance.domain.metadefs.parsing import parse_association
 from glance.domain.metadefs.rendering import (
@@ -16,7 +15,6 @@ from glance.domain.metadefs.rendering import (
     render_associations,
     render_resource_type,
 )
-from glance.domain.text import shorten
 from glance.identity.context import RequestContext
 
 _TYPES = f"{NAMESPACE}/resource_types"
@@ -103,13 +101,7 @@ class MetadefTypesResource(MetadefsResource):
         def thd_dissociate(connection: Connection) -> None:
             rule = "remove_metadef_resource_type_association"
             namespace = self._thd_take(connection, context, namespace_name, rule, deleting=True)
-            association, number = metadef_types.thd_get(connection, namespace, resource_type_name)
-            if association.protected:
-                raise Forbidden(
-                    f"The resource type {shorten(resource_type_name)} is protected: namespaces"
-                    " that are for it stay so."
-                )
-            metadef_types.thd_dissociate(connection, namespace, number)
+            metadef_types.thd_dissociate(connection, namespace, resource_type_name)
 
         await self._database.runInteraction(thd_dissociate)
         return NO_CONTENT

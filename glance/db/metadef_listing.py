@@ -123,7 +123,7 @@ def _page(shape: _Shape) -> Prepared:
     page = found.subquery("page")
     associations = (
         select(
-            _a.namespace_id, _t.name, _a.prefix, _a.properties_target, _t.protected,
+            _a.namespace_id, _t.name, _a.prefix, _a.properties_target,
             _a.created_at, _a.updated_at,
         )
         .join_from(metadef_namespace_resource_types, metadef_resource_types)

@@ -136,7 +136,7 @@ def _whole(is_admin: bool) -> Prepared:
         ).where(*_found(is_admin)),
         select(
             _kind(_IS_ASSOCIATION), t.id, t.name, a.prefix, a.properties_target, null(), null(),
-            case((t.protected == true(), 1), else_=0), a.created_at, a.updated_at,
+            _kind(0), a.created_at, a.updated_at,
         )
         .join_from(metadef_namespace_resource_types, metadef_resource_types)
         .where(a.namespace_id == it),
@@ -177,7 +177,7 @@ def thd_get_whole(connection: Connection, name: str, viewer: Viewer) -> Namespac
         elif kind == _IS_TAG:
             tags.append((created, number, Tag(title, created, updated)))
         elif kind == _IS_ASSOCIATION:
-            associations.append(Association(title, a, b, bool(flag), created, updated))
+            associations.append(Association(title, a, b, created, updated))
         else:
             found = Namespace(
                 title, d, c or PRIVATE, bool(flag), a, b, created, updated, id=number

@@ -143,9 +143,9 @@ class Parts(Generic[P]):
         return {"name": part.name, **self._values(part), "updated_at": part.updated_at}
 
     def _taken(self, namespace: Namespace, rows: Sequence[dict[str, Any]]) -> Duplicate:
-        which = f" {shorten(rows[0]['name'])}" if len(rows) == 1 else " of one of these names"
+        which = shorten(rows[0]["name"]) if len(rows) == 1 else "of one of these names"
         return Duplicate(
-            f"Namespace {shorten(namespace.name)} has a {self._what}{which} already; to some"
+            f"Namespace {shorten(namespace.name)} has the {self._what} {which} already; to some"
             " databases names that differ in case only are the same."
         )
 

@@ -6,6 +6,9 @@ that has read the namespace, under lock where anything changes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy import Connection, Integer, String, bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
@@ -22,7 +25,7 @@ _a, _t = metadef_namespace_resource_types.c, metadef_resource_types.c
 _all = Prepared(select(_t.name, _t.protected, _t.created_at, _t.updated_at))
 _id = Prepared(select(_t.id).where(_t.name == bindparam("name", type_=String)))
 _of_namespace = select(
-    _t.name, _a.prefix, _a.properties_target, _t.protected, _a.created_at, _a.updated_at, _t.id
+    _t.name, _a.prefix, _a.properties_target, _a.created_at, _a.updated_at, _t.id
 ).join_from(metadef_namespace_resource_types, metadef_resource_types).where(
     _a.namespace_id == bindparam("of_id", type_=Integer)
 )  # fmt: skip
@@ -43,29 +46,23 @@ def thd_list(connection: Connection, namespace: Namespace) -> list[Association]:
     return sorted((Association(*row[:-1]) for row in rows), key=lambda item: item.name)
 
 
-def thd_find(
-    connection: Connection, namespace: Namespace, name: str
-) -> tuple[Association, int] | None:
-    """Read a namespace's association with a resource type, and that one's number."""
-    # Some databases refuse to compare with what they cannot store.
-    if is_storable(name):
-        values = {"of_id": namespace.id, "of_name": name}
-        for *row, number in _association.thd_rows(connection, values):
-            return Association(*row), number
-    return None
-
-
-def thd_get(connection: Connection, namespace: Namespace, name: str) -> tuple[Association, int]:
-    """Read a namespace's association with a resource type, and that one's number.
+def thd_get(connection: Connection, namespace: Namespace, name: str) -> Association:
+    """Read a namespace's association with a resource type.
 
     :raises NotFound: the namespace is not for it.
     """
-    found = thd_find(connection, namespace, name)
-    if found is None:
-        raise NotFound(
-            f"Namespace {shorten(namespace.name)} is not for the resource type {shorten(name)}."
-        )
-    return found
+    return Association(*_thd_row(connection, namespace, name)[:-1])
+
+
+def _thd_row(connection: Connection, namespace: Namespace, name: str) -> Sequence[Any]:
+    # Some databases refuse to compare with what they cannot store.
+    if is_storable(name):
+        values = {"of_id": namespace.id, "of_name": name}
+        for row in _association.thd_rows(connection, values):
+            return row
+    raise NotFound(
+        f"Namespace {shorten(namespace.name)} is not for the resource type {shorten(name)}."
+    )
 
 
 def thd_associate(
@@ -99,11 +96,12 @@ def thd_associate(
     return association
 
 
-def thd_dissociate(connection: Connection, namespace: Namespace, number: int) -> None:
-    """Say that a namespace is no longer for a resource type.
+def thd_dissociate(connection: Connection, namespace: Namespace, name: str) -> None:
+    """Say that a namespace is no longer for a resource type, which stays known.
 
-    :param number: of the resource type.
+    :raises NotFound: it was not for it.
     """
+    *_, number = _thd_row(connection, namespace, name)
     connection.execute(
         delete(metadef_namespace_resource_types).where(
             _a.namespace_id == namespace.id, _a.resource_type_id == number

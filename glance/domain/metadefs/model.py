@@ -25,20 +25,21 @@ class Association:
     :param name: of the resource type, such as ``OS::Nova::Flavor``.
     :param prefix: what names of the namespace's properties begin with there.
     :param properties_target: which of the resource's properties are meant, where it has several.
-    :param protected: whether the resource type is kept from being taken off.
     """
 
     name: str
     prefix: str | None = None
     properties_target: str | None = None
-    protected: bool = False
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
 
 @dataclass(slots=True)
 class ResourceType:
-    """A kind of things that properties are for."""
+    """A kind of things that properties are for.
+
+    :param protected: whether it came with the catalogue.
+    """
 
     name: str
     protected: bool = False

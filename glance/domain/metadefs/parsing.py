@@ -216,13 +216,17 @@ def _checked(name: str, body: object) -> dict[str, Any]:
 def _name(name: object, what: str) -> str:
     """Check a name that becomes part of a path."""
     if not isinstance(name, str) or not name:
-        raise Invalid(f"The name of a {what} must be given, and not be empty.")
+        raise Invalid(f"The name of {_a(what)} must be given, and not be empty.")
     if "/" in name or name in (".", ".."):
         raise Invalid(
-            f"{shorten(name)} cannot be the name of a {what}: no path could have it as a part."
+            f"{shorten(name)} cannot be the name of {_a(what)}: no path could have it as a part."
         )
-    _check_short(name, f"The name of a {what}")
+    _check_short(name, f"The name of {_a(what)}")
     return name
+
+
+def _a(what: str) -> str:
+    return f"an {what}" if what == "object" else f"a {what}"
 
 
 def _check_short(text: str, what: str) -> None:
