@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from glance.api.parameters import NAME_PATTERN, STORABLE_PATTERN
-from glance.domain.metadefs.documents import NAME_LENGTH
+from glance.domain.metadefs.names import LONGEST_NAME
 
 Schema = dict[str, Any]
 
@@ -17,9 +17,9 @@ _TEXT: Schema = {"type": "string"}
 _TEXTS: Schema = {"type": "array", "items": _TEXT}
 _STORABLE: Schema = {"type": "string", "pattern": STORABLE_PATTERN}
 _NAME: Schema = {
-    "type": "string", "minLength": 1, "maxLength": NAME_LENGTH, "pattern": NAME_PATTERN,
+    "type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": NAME_PATTERN,
 }  # fmt: skip
-_SHORT: Schema = {**_STORABLE, "maxLength": NAME_LENGTH}
+_SHORT: Schema = {**_STORABLE, "maxLength": LONGEST_NAME}
 _DEFAULT: Schema = {
     "type": ["string", "number", "boolean", "null"],
     "description": "Kept and shown as text",

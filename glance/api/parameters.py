@@ -13,8 +13,8 @@ from glance.domain.documents import MEMBER_STATUSES
 from glance.domain.image import STATUSES, VISIBILITIES
 from glance.domain.listing import SORT_KEYS
 from glance.domain.metadefs import listing as metadefs
-from glance.domain.metadefs.documents import NAME_LENGTH
-from glance.domain.metadefs.model import VISIBILITIES as METADEF_VISIBILITIES
+from glance.domain.metadefs.names import LONGEST_NAME
+from glance.domain.metadefs.names import VISIBILITIES as METADEF_VISIBILITIES
 
 Schema = dict[str, Any]
 
@@ -44,7 +44,7 @@ _PATTERN_OF_KEYS = "|".join(SORT_KEYS)
 
 #: What names of metadata definitions are: parts of paths.
 NAME_PATTERN = r"^[\u0001-.0-\uD7FF\uE000-\uFFFF]+$"
-_NAME: Schema = {"maxLength": NAME_LENGTH, "pattern": NAME_PATTERN}
+_NAME: Schema = {"maxLength": LONGEST_NAME, "pattern": NAME_PATTERN}
 
 #: Parameters of queries and headers, by the names that routes use.
 PARAMETERS: dict[str, Schema] = {}

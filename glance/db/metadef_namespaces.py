@@ -34,7 +34,7 @@ from sqlalchemy.exc import IntegrityError
 
 from glance.db import metadef_types
 from glance.db.columns import utcnow
-from glance.db.metadef_parts import OBJECTS, PROPERTIES, TAGS, read_json, read_names
+from glance.db.metadef_parts import OBJECTS, PROPERTIES, TAGS, read_json
 from glance.db.prepared import Exactly, Prepared
 from glance.db.tables_metadefs import (
     metadef_namespace_resource_types,
@@ -56,6 +56,7 @@ from glance.domain.metadefs.model import (
     no_such_namespace,
     ordered,
 )
+from glance.domain.metadefs.names import split_required
 from glance.domain.text import is_storable, shorten
 from glance.domain.viewer import Viewer
 
@@ -173,7 +174,7 @@ def thd_get_whole(connection: Connection, name: str, viewer: Viewer) -> Namespac
             properties.append(Property(title, ordered(read_json(a)), created, updated))
         elif kind == _IS_OBJECT:
             inner = {key: ordered(schema) for key, schema in read_json(c).items()}
-            objects.append(Object(title, a, read_names(b), inner, created, updated))
+            objects.append(Object(title, a, split_required(b), inner, created, updated))
         elif kind == _IS_TAG:
             tags.append((created, number, Tag(title, created, updated)))
         elif kind == _IS_ASSOCIATION:

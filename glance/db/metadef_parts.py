@@ -17,6 +17,7 @@ from glance.db.prepared import Exactly, Prepared
 from glance.db.tables_metadefs import metadef_objects, metadef_properties, metadef_tags
 from glance.domain.errors import Duplicate, NotFound
 from glance.domain.metadefs.model import Namespace, Object, Property, Tag, ordered
+from glance.domain.metadefs.names import join_required, split_required
 from glance.domain.text import is_storable, shorten
 
 P = TypeVar("P", Property, Object, Tag)
@@ -28,11 +29,6 @@ def read_json(text: str | None) -> dict[str, Any]:
     """Parse what the catalogue keeps as JSON: an object."""
     value = _parse(text, None)
     return value if isinstance(value, dict) else {}
-
-
-def read_names(text: str | None) -> list[str]:
-    """Part what the catalogue keeps with commas in between."""
-    return [name for name in (text or "").split(",") if name]
 
 
 class Parts(Generic[P]):
@@ -159,7 +155,7 @@ def _read_object(
 ) -> Object:
     schemas = schema if isinstance(schema, dict) else {}
     properties = {key: ordered(inner) for key, inner in schemas.items()}
-    return Object(name, description, read_names(required), properties, *times)
+    return Object(name, description, split_required(required), properties, *times)
 
 
 PROPERTIES: Parts[Property] = Parts(
@@ -176,7 +172,7 @@ OBJECTS: Parts[Object] = Parts(
     _read_object,
     lambda item: {
         "description": item.description,
-        "required": ",".join(item.required),
+        "required": join_required(item.required),
         "json_schema": item.properties,
     },
 )

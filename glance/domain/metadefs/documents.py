@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from glance.domain.metadefs.model import VISIBILITIES
+from glance.domain.metadefs.names import (
+    LONGEST_DESCRIPTION,
+    LONGEST_NAME,
+    LONGEST_OWNER,
+    TYPES,
+    VISIBILITIES,
+)
 
 Document = dict[str, Any]
 
-#: Width of the columns that hold names and prefixes.
-NAME_LENGTH = 80
-
-#: What a property's values may be.
-TYPES = ("array", "boolean", "integer", "number", "object", "string")
-
 _TEXT: Document = {"type": "string"}
-_NAME: Document = {"type": "string", "maxLength": NAME_LENGTH}
+_NAME: Document = {"type": "string", "maxLength": LONGEST_NAME}
 _LINK: Document = {"readOnly": True, "type": "string"}
 _FLAG: Document = {"type": "boolean"}
 _TEXTS: Document = {"type": "array", "items": _TEXT}
@@ -119,7 +119,7 @@ def _namespace() -> Document:
         "display_name": _NAME | {"description": "Name for people"},
         "description": {
             "type": "string",
-            "maxLength": 500,
+            "maxLength": LONGEST_DESCRIPTION,
             "description": "What the namespace is about",
         },
         "visibility": {
@@ -130,7 +130,7 @@ def _namespace() -> Document:
         "protected": _FLAG | {"description": "Whether deletion is refused"},
         "owner": {
             "type": "string",
-            "maxLength": 255,
+            "maxLength": LONGEST_OWNER,
             "description": "Project that the namespace belongs to",
         },
         **_times(),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from glance.domain.errors import Invalid
-from glance.domain.metadefs.model import VISIBILITIES
+from glance.domain.metadefs.names import VISIBILITIES
 from glance.domain.text import check_storable, shorten
 
 Direction = Literal["asc", "desc"]

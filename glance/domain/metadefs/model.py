@@ -8,14 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from glance.domain.errors import NotFound
+from glance.domain.metadefs.definition import DEFAULT_OWNER
+from glance.domain.metadefs.names import VISIBILITIES
 from glance.domain.text import shorten
 
-PUBLIC = "public"
-PRIVATE = "private"
-VISIBILITIES = (PUBLIC, PRIVATE)
-
-#: Whose namespaces are that nobody's project has made: the catalogue knows none without an owner.
-NOBODYS_OWNER = "admin"
+PUBLIC, PRIVATE = VISIBILITIES
 
 
 @dataclass(slots=True)
@@ -95,7 +92,7 @@ class Namespace:
     """
 
     name: str
-    owner: str = NOBODYS_OWNER
+    owner: str = DEFAULT_OWNER
     visibility: str = PRIVATE
     protected: bool = False
     display_name: str | None = None
@@ -118,12 +115,19 @@ PROPERTY_FIELDS = (
 
 
 def ordered(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a property's schema as it is shown: known fields that have a value, in order."""
-    return {
+    """Return a property's schema as it is shown: known fields that have a value, in order.
+
+    Defaults are text, whatever the property's type, and however they came into the catalogue.
+    """
+    shown = {
         name: value
         for name in PROPERTY_FIELDS
         if name in schema and (value := schema[name]) is not None
     }
+    default = shown.get("default")
+    if isinstance(default, bool | int | float):
+        shown["default"] = str(default)
+    return shown
 
 
 def no_such_namespace(name: str) -> NotFound:

@@ -14,9 +14,9 @@ import fastjsonschema
 import orjson
 
 from glance.domain.errors import Duplicate, Forbidden, Invalid
-from glance.domain.metadefs.documents import NAME_LENGTH, metadef_schemas
+from glance.domain.metadefs.definition import DEFAULT_OWNER
+from glance.domain.metadefs.documents import metadef_schemas
 from glance.domain.metadefs.model import (
-    NOBODYS_OWNER,
     PRIVATE,
     PROPERTY_FIELDS,
     Association,
@@ -26,6 +26,7 @@ from glance.domain.metadefs.model import (
     Tag,
     ordered,
 )
+from glance.domain.metadefs.names import LONGEST_NAME, SEPARATOR
 from glance.domain.text import check_storable, shape, shorten
 from glance.domain.violations import explain, mismatch
 
@@ -45,7 +46,7 @@ def parse_namespace(body: object, project_id: str | None) -> Namespace:
     :raises Duplicate: it defines something twice.
     """
     fields = _checked("namespace", body)
-    namespace = _namespace(fields, project_id or NOBODYS_OWNER)
+    namespace = _namespace(fields, project_id or DEFAULT_OWNER)
     namespace.associations = [
         _association(item) for item in fields.get("resource_type_associations", ())
     ]
@@ -121,8 +122,11 @@ def property_schema(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
     # Among others it is known by the name that they have for it.
     _check_known(what, schema, (*PROPERTY_FIELDS, "name"))
     kept = ordered(schema)
-    if "default" in kept:
-        kept["default"] = _default(kept["default"], what)
+    default = kept.get("default", "")
+    if not isinstance(default, str):
+        raise Invalid(
+            f"{what}: default must be a string, a number or a boolean, not {shape(default)}."
+        )
     for field in _COUNTS:
         if field in kept:
             kept[field] = int(kept[field])
@@ -172,7 +176,7 @@ def _object(fields: Mapping[str, Any]) -> Object:
     required = list(fields.get("required", ()))
     for required_name in required:
         # They are kept in one text, with commas between them.
-        if not required_name or "," in required_name:
+        if not required_name or SEPARATOR in required_name:
             raise Invalid(
                 f"{what}: required has {shorten(required_name)}; a name there must not be empty"
                 " and must not contain a comma."
@@ -230,9 +234,9 @@ def _a(what: str) -> str:
 
 
 def _check_short(text: str, what: str) -> None:
-    if len(text) > NAME_LENGTH:
+    if len(text) > LONGEST_NAME:
         raise Invalid(
-            f"{what} must be a string of length {NAME_LENGTH} at most, not {shape(text)}."
+            f"{what} must be a string of length {LONGEST_NAME} at most, not {shape(text)}."
         )
     check_storable(text, what)
 
@@ -256,11 +260,3 @@ def _check_unique(what: str, names: Iterable[str]) -> None:
         if name in seen:
             raise Duplicate(f"The {what} {shorten(name)} is there twice.")
         seen.add(name)
-
-
-def _default(value: object, what: str) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | int | float):
-        return str(value)
-    raise Invalid(f"{what}: default must be a string, a number or a boolean, not {shape(value)}.")
