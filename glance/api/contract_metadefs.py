@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from glance.api.parameters import NAME_PATTERN, STORABLE_PATTERN
+from glance.domain.image import INT_MAX
 from glance.domain.metadefs.names import LONGEST_NAME
 
 Schema = dict[str, Any]
@@ -20,6 +21,7 @@ _NAME: Schema = {
     "type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": NAME_PATTERN,
 }  # fmt: skip
 _SHORT: Schema = {**_STORABLE, "maxLength": LONGEST_NAME}
+_COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": INT_MAX}
 _DEFAULT: Schema = {
     "type": ["string", "number", "boolean", "null"],
     "description": "Kept and shown as text",
@@ -47,6 +49,7 @@ EXAMPLES: dict[str, Any] = {
         },
         "tags": [{"name": "availability"}],
     },
+    "metadef_namespace_change": {"namespace": "Acme::Watchdog", "visibility": "private"},
     "new_metadef_association": {"name": "OS::Nova::Flavor", "prefix": "hw:"},
     "new_metadef_property": {"name": "cores", "title": "Cores", "type": "integer", "minimum": 1},
     "new_metadef_object": {
@@ -92,6 +95,7 @@ def shapes(
         },
         "metadef_namespaces": _page("namespaces", "metadef_namespace", "first"),
         "new_metadef_namespace": _new_namespace(namespace, schema),
+        "metadef_namespace_change": _own(_new_namespace(namespace, schema)),
         "metadef_association": {**association, "required": ["name", "created_at"]},
         "metadef_associations": _page("resource_type_associations", "metadef_association"),
         "new_metadef_association": _new(
@@ -187,6 +191,7 @@ def _new_property(schema: Schema, **fields: Schema) -> Schema:
         "default": _DEFAULT,
         "enum": texts,
         "operators": texts,
+        **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), _COUNT),
         "items": {
             **schema["properties"]["items"],
             "properties": {**schema["properties"]["items"]["properties"], "enum": texts},
@@ -212,6 +217,13 @@ def _new_object(item: Schema, schema: Schema) -> Schema:
         required=_unique(required),
         properties=_new_properties(schema),
     )
+
+
+def _own(new: Schema) -> Schema:
+    """Return the shape of a namespace without what it defines."""
+    parts = ("resource_type_associations", "properties", "objects", "tags")
+    own = {name: schema for name, schema in new["properties"].items() if name not in parts}
+    return {**new, "properties": own}
 
 
 def _new_namespace(namespace: Schema, schema: Schema) -> Schema:

@@ -133,7 +133,7 @@ class MetadefNamespacesResource(MetadefsResource):
         NAMESPACE,
         policies=("modify_metadef_namespace",),
         errors=(404, 409),
-        request="new_metadef_namespace",
+        request="metadef_namespace_change",
         reply="metadef_namespace",
     )
     async def update(

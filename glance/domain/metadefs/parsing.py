@@ -14,6 +14,7 @@ import fastjsonschema
 import orjson
 
 from glance.domain.errors import Duplicate, Forbidden, Invalid
+from glance.domain.image import INT_MAX
 from glance.domain.metadefs.definition import DEFAULT_OWNER
 from glance.domain.metadefs.documents import metadef_schemas
 from glance.domain.metadefs.model import (
@@ -130,6 +131,8 @@ def property_schema(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
     for field in _COUNTS:
         if field in kept:
             kept[field] = int(kept[field])
+            if kept[field] > INT_MAX:
+                raise Invalid(f"{what}: {field} must be at most {INT_MAX}.")
     _check_texts(kept.get("enum", ()), f"{what}: enum")
     items = kept.get("items")
     if items is not None:
