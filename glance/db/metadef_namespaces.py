@@ -206,7 +206,8 @@ def thd_insert(connection: Connection, namespace: Namespace) -> Namespace:
     except IntegrityError:
         raise _taken(namespace.name) from None
     (namespace.id,) = made.inserted_primary_key or (0,)
-    for association in namespace.associations:
+    # In order, so that two who make the same resource types do not wait in a circle.
+    for association in sorted(namespace.associations, key=lambda item: item.name):
         metadef_types.thd_associate(connection, namespace, association)
     PROPERTIES.thd_insert(connection, namespace, namespace.properties)
     OBJECTS.thd_insert(connection, namespace, namespace.objects)
