@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from bench import cache, chaos, fill, metadefs_load, options, reload, run, scrub
+from bench import cache, chaos, fill, metadefs, metadefs_load, options, reload, run, scrub
 from bench.fill import FillError
 from bench.identity import IdentityError
 from bench.wire import WireError
@@ -13,6 +13,7 @@ _ALONE = {
     "cache": cache.main,
     "cache-chaos": chaos.main,
     "fill": fill.main,
+    "metadefs": metadefs.main,
     "metadefs-load": metadefs_load.main,
     "reload": reload.main,
     "scrub": scrub.main,
