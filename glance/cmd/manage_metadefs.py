@@ -135,8 +135,9 @@ def load(loaded: Loaded, arguments: argparse.Namespace) -> int:
     report = Report()
     with _thd_transactions(loaded) as transactions:
         try:
-            for outcome in thd_load_files(transactions, files, mode):
-                report.tell(outcome)
+            with transactions.thd_synced_at_end():
+                for outcome in thd_load_files(transactions, files, mode):
+                    report.tell(outcome)
         finally:
             # What is loaded stays loaded, whatever came after.
             report.summarise()

@@ -6,6 +6,7 @@ Everything of one kind is one statement, however much there is of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, select, update
@@ -93,8 +94,7 @@ def _thd_read(connection: Connection, row: RowMapping) -> Definition:
         select(types.c.name, links.c.prefix, links.c.properties_target)
         .join(links, links.c.resource_type_id == types.c.id)
         .where(links.c.namespace_id == row["id"])
-        .order_by(links.c.resource_type_id)
-    )
+    ).all()
     kept = {
         kind: connection.execute(
             select(table).where(table.c.namespace_id == row["id"]).order_by(table.c.id)
@@ -105,7 +105,10 @@ def _thd_read(connection: Connection, row: RowMapping) -> Definition:
         row["namespace"],
         {name: row[name] for name in OWN_FIELDS if row[name] is not None},
         {
-            Kind.RESOURCE_TYPE: {one.name: Association(*one[1:]) for one in associations},
+            # Resource types are shared, so their keys tell no order.
+            Kind.RESOURCE_TYPE: {
+                one.name: Association(*one[1:]) for one in sorted(associations, key=itemgetter(0))
+            },
             Kind.PROPERTY: {one["name"]: one["json_schema"] or {} for one in kept[Kind.PROPERTY]},
             Kind.OBJECT: {
                 one["name"]: Object(

@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 
-def thd_check_database(loaded: Loaded, warn: Callable[[str], None] = lambda text: None) -> None:
+def log_warning(text: str) -> None:
+    """Log what an operator should know of."""
+    # Only now: it is not in the way of a program that has nothing to say.
+    from twisted.logger import Logger
+
+    Logger(__name__).warn("{text}", text=text)
+
+
+def thd_check_database(loaded: Loaded, warn: Callable[[str], None] = log_warning) -> None:
     """Check that the schema is this release's; the embedded default's is made so.
 
     :param warn: told of what the embedded default has to do without.
@@ -31,7 +39,7 @@ def thd_check_database(loaded: Loaded, warn: Callable[[str], None] = lambda text
         engine.dispose()
 
 
-def thd_make_embedded(engine: Engine, warn: Callable[[str], None] = lambda text: None) -> bool:
+def thd_make_embedded(engine: Engine, warn: Callable[[str], None] = log_warning) -> bool:
     """Make the embedded default's database, with metadata definitions, or bring it up to date.
 
     :param warn: told of definitions that cannot be loaded.
