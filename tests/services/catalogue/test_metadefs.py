@@ -95,6 +95,7 @@ def pages(
         names += [namespace.name for namespace in page]
         if len(page) < limit:
             return names
+        assert len(set(names)) == len(names), names
 
 
 def test_every_field_survives(catalogue: Catalogue) -> None:
@@ -242,7 +243,9 @@ def test_changes_of_parts(catalogue: Catalogue) -> None:
         (TAGS, "first", Tag("a")),
     ):
         created = catalogue.read(parts.thd_get, before, name).created_at
-        changed(catalogue, parts.thd_replace, "Acme", name, part)
+        told = changed(catalogue, parts.thd_replace, "Acme", name, part)
+        assert told.created_at == created
+        assert told.updated_at >= created
         found = catalogue.read(parts.thd_get, before, "a")
         assert undated(found) == undated(part)
         assert found.created_at == created
@@ -352,6 +355,7 @@ def test_pages_of_tags(catalogue: Catalogue, key: str, direction: str) -> None:
         if not page:
             break
         walked += [tag.name for tag in page]
+        assert len(set(walked)) == len(walked), walked
     assert walked == names
     assert catalogue.read(thd_list_tags, namespace, ListQuery(0)) == []
 
