@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -22,10 +23,11 @@ def thd_find_metadefs(configured: str = DIRECTORY) -> Path:
     :raises NotFound: there is none.
     """
     path = Path(configured)
-    if path.exists() or path != Path(DIRECTORY):
+    # Unlike a Path's own methods these pass over what we may not look at.
+    if os.path.exists(path) or path != Path(DIRECTORY):
         return path
     candidates = list(_shipped())
-    found = next(filter(Path.is_dir, candidates), None)
+    found = next(filter(os.path.isdir, candidates), None)
     if found is None:
         places = ", ".join(map(str, dict.fromkeys([path, *candidates])))
         raise NotFound(f"No metadata definitions are found; looked for in: {places}.")

@@ -5,6 +5,7 @@ A file that cannot be loaded is told of and leaves the others to be loaded.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,8 +52,9 @@ def thd_find_files(path: Path) -> list[Path]:
     :raises NotFound: there is none.
     :raises Invalid: the directory cannot be read.
     """
-    if not path.is_dir():
-        if path.exists():
+    # Unlike a Path's own methods these pass over what we may not look at.
+    if not os.path.isdir(path):
+        if os.path.exists(path):
             return [path]
         raise NotFound(f"There is neither a file nor a directory {path}.")
     try:

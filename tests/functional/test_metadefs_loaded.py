@@ -1,4 +1,4 @@
-"""The embedded default's catalogue has the metadata definitions from the beginning, and only then."""
+"""The embedded default's catalogue has metadata definitions from the beginning, and only then."""
 
 from __future__ import annotations
 

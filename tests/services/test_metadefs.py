@@ -304,6 +304,7 @@ def test_one_file_of_any_name(run: Run, engine: Engine, tmp_path: Path) -> None:
     ("words", "code", "message"),
     [
         (["{}/none"], 1, "ERROR: There is neither a file nor a directory {}/none."),
+        (["x" * 300], 1, f"ERROR: There is neither a file nor a directory {'x' * 300}."),
         (["{}"], 1, "ERROR: The directory {} has no file *.json in it."),
         ([""], 1, "ERROR: The path is empty."),
         (["{}", "--path", "b"], 1, "ERROR: The path is given twice: '{}' and 'b'."),

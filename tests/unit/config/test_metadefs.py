@@ -33,6 +33,12 @@ def test_the_default_comes_before_what_came_along(default: Path) -> None:
     assert metadefs.thd_find_metadefs(f"{default}/") == default
 
 
+def test_a_default_that_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "x" * 300
+    monkeypatch.setattr(metadefs, "DIRECTORY", name)
+    assert metadefs.thd_find_metadefs(name) == SOURCE
+
+
 @pytest.mark.parametrize("place", ["prefix", "target"])
 def test_what_was_installed(
     default: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
