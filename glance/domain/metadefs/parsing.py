@@ -27,7 +27,7 @@ from glance.domain.metadefs.model import (
     Tag,
     ordered,
 )
-from glance.domain.metadefs.names import LONGEST_NAME, SEPARATOR
+from glance.domain.metadefs.names import LONGEST_NAME, SEPARATOR, fits_path
 from glance.domain.text import check_storable, shape, shorten
 from glance.domain.violations import explain, mismatch
 
@@ -224,7 +224,7 @@ def _name(name: object, what: str) -> str:
     """Check a name that becomes part of a path."""
     if not isinstance(name, str) or not name:
         raise Invalid(f"The name of {_a(what)} must be given, and not be empty.")
-    if "/" in name or name in (".", ".."):
+    if not fits_path(name):
         raise Invalid(
             f"{shorten(name)} cannot be the name of {_a(what)}: no path could have it as a part."
         )
