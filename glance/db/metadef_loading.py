@@ -84,7 +84,10 @@ def thd_load_files(
         try:
             changes = _thd_load_patiently(transactions, definition, mode)
         except IntegrityError:
-            collision = Problem("", "the database takes two of its names for the same")
+            what = (
+                "the database takes two of its names for the same, or one for another that is there"
+            )
+            collision = Problem("", what)
             yield Outcome(path, definition.name, problems=[collision], ignored=ignored)
         else:
             yield Outcome(path, definition.name, changes, ignored=ignored)

@@ -290,9 +290,29 @@ def test_a_namespace_is_loaded_whole_or_not_at_all(
     assert done.code == 1
     assert done.out[0] == "last: added."
     assert done.err[1] == (
-        f"ERROR: {place}/0.json: the database takes two of its names for the same."
+        f"ERROR: {place}/0.json: the database takes two of its names for the same, or one for "
+        "another that is there."
     )
     assert {name for name, number in rows(engine).items() if number} == {"metadef_namespaces"}
+
+
+def test_a_name_that_differs_in_case_is_another(
+    run: Run, engine: Engine, tmp_path: Path, database_url: str
+) -> None:
+    """Where it cannot be beside the first, that is told, and the first is not touched."""
+    assert run("db_load_metadefs", put(tmp_path / "old", OLD)).code == 0
+    place = put(tmp_path / "new", {"namespace": "a::b"})
+    for mode in ((), ("--merge", "--overwrite")):
+        done = run("db_load_metadefs", place, *mode)
+        if database_url.startswith("mysql"):
+            assert done.code == 1
+            assert done.err[1] == (
+                f"ERROR: {place}/0.json: the database takes two of its names for the same, or one "
+                "for another that is there."
+            )
+        else:
+            assert done.out[0] == ("a::b: unchanged." if mode else "a::b: added.")
+        assert kept(engine) == defined(OLD)
 
 
 def test_names_do_not_meddle_with_the_terminal(run: Run, tmp_path: Path) -> None:
