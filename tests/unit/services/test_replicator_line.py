@@ -186,7 +186,7 @@ class TestOrder:
             (["dump"], "Too few arguments: the source's server, the target's directory is"),
             (["load", "a:1"], "Too few arguments: the source's directory is missing."),
             (["size", "a:1", "b:1"], "Too many arguments."),
-            (["size", "a:x"], "The source's server cannot be used: The host must be a name"),
+            (["size", "a:x"], "The source's server cannot be used: The port must be a number"),
             (["size", "a:70000"], "The source's server cannot be used: The port must be"),
             (["load", "ftp://a", "/d"], "The target's server cannot be used: The host must be"),
             (["dump", "a:1", ""], "The target's directory is empty."),
