@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -65,16 +66,19 @@ def _load(argv: list[str]) -> Loaded:
 
 
 def _carry_out(loaded: Loaded, argv: list[str], order: Order) -> int:
-    # Only now: help needs none of it.
-    from glance.services.replicator_job import can_ask, thd_make_job
-
     if loaded.conf.watch and order.command.changes:
         from glance.services.replicator_console import watch
 
         hold_reload()
         return watch(loaded, lambda: _load(argv))
-    from glance.services.replicator_run import run_command
-
+    # Only now: help needs none of it. All of it stays, so to look for garbage in between would take
+    # a good part of a small run, for nothing.
+    gc.disable()
+    try:
+        from glance.services.replicator_job import can_ask, thd_make_job
+        from glance.services.replicator_run import run_command
+    finally:
+        gc.enable()
     return run_command(loaded, thd_make_job(loaded, order, asks=can_ask()))
 
 

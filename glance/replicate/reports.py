@@ -17,6 +17,7 @@ from glance.replicate.wording import (
     plain,
     shortened,
     title,
+    width,
 )
 
 #: Images that were skipped for one reason are named up to this number.
@@ -257,13 +258,19 @@ def size_json(size: Size) -> str:
     )
 
 
-def _table(
-    columns: list[str], rows: Sequence[tuple[object, ...]], right: Sequence[str] = ()
-) -> str:
-    from prettytable import PrettyTable
+def _table(columns: list[str], rows: Sequence[tuple[str, ...]], right: Sequence[str] = ()) -> str:
+    """Draw a table as PrettyTable does, which takes longer to load than a small run takes."""
+    widths = [max(map(width, cells)) for cells in zip(columns, *rows, strict=True)]
+    rule = "+".join(["", *("-" * (wide + 2) for wide in widths), ""])
 
-    table = PrettyTable(columns)
-    for column in columns:
-        table.align[column] = "r" if column in right else "l"
-    table.add_rows([list(row) for row in rows])
-    return str(table.get_string())
+    def line(cells: Sequence[str], sides: Sequence[bool]) -> str:
+        return "|".join(["", *map(_cell, cells, widths, sides), ""])
+
+    sides = [column in right for column in columns]
+    drawn = [rule, line(columns, sides), rule, *(line(row, sides) for row in rows), rule]
+    return "\n".join(drawn)
+
+
+def _cell(text: str, wide: int, right: bool) -> str:
+    blanks = " " * (wide - width(text))
+    return f" {blanks}{text} " if right else f" {text}{blanks} "
