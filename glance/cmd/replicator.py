@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING
 from glance.cmd.common import fail, run
 from glance.config import Loaded, load
 from glance.domain.errors import ConfigError
-from glance.services.replicator_line import (
-    PROGRAM,
-    Misuse,
-    add_arguments,
-    find,
-    listing,
-    read_order,
-)
+from glance.services.replicator_commands import PROGRAM, Misuse, find, listing
+from glance.services.replicator_line import add_arguments, read_order
 from glance.services.signals import hold_reload
 
 if TYPE_CHECKING:
@@ -44,7 +38,7 @@ def replicate() -> int:
     try:
         loaded = _load(argv)
         words = loaded.arguments.words
-        if not words or words == ["help"]:
+        if words in ([], ["help"], ["help", "help"]):
             print(f"usage: {PROGRAM} <command> [options] [args]\n\n{listing()}", end="")
             return 0
         if words[0] == "help":

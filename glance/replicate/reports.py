@@ -54,17 +54,23 @@ def summary_text(summary: Summary) -> str:
     if summary.untried:
         parts.append(f"{summary.untried:,} not finished")
     text = f"{summary.source} to {summary.target}: {', '.join(parts) or 'no images'}"
-    if summary.size:
+    if summary.dry_run:
+        text += f"; {human_size(summary.size)} to copy" if summary.size else ""
+    elif summary.size:
         rate = round(summary.size / max(summary.seconds, 0.001))
         text += f"; {human_size(summary.size)} in {duration(summary.seconds)}"
         text += f" ({human_size(rate)}/s)"
     return f"{text}."
 
 
-def summary_remarks(summary: Summary) -> list[str]:
-    """Return the lines about what is worth knowing, but nothing to be mended."""
+def summary_remarks(summary: Summary, *, said: bool = False) -> list[str]:
+    """Return the lines about what is worth knowing, but nothing to be mended.
+
+    :param said: whether all that was done was said when it was; only notes are then said again.
+    """
     lines = list(_skipped(summary.of(Deed.SKIPPED), summary.dry_run))
     worth = [one for one in summary.told if one.deed not in (Deed.SKIPPED, *_BAD)]
+    worth = [one for one in worth if one.notes or not said]
     lines += [outcome_line(one, dry_run=summary.dry_run) for one in worth]
     return lines + [plain(note) for note in summary.notes]
 
@@ -92,7 +98,7 @@ def _skipped(outcomes: Sequence[Outcome], dry_run: bool) -> Iterable[str]:
             yield from (outcome_line(one, dry_run=dry_run) for one in group)
         else:
             done = deed(Deed.SKIPPED, dry_run=dry_run)
-            yield f"{counted(len(group), 'image')} {done}; {plain(reason)}"
+            yield f"{counted(len(group), 'image')} {done} for one reason: {plain(reason)}"
 
 
 def summary_json(summary: Summary) -> str:

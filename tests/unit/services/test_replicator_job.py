@@ -11,8 +11,9 @@ from glance.config import load
 from glance.domain.errors import ConfigError
 from glance.identity.credentials import Credentials
 from glance.remote.side import Side
+from glance.services.replicator_commands import Misuse
 from glance.services.replicator_job import thd_make_job
-from glance.services.replicator_line import Misuse, add_arguments, read_order
+from glance.services.replicator_line import add_arguments, read_order
 from glance.services.replicator_places import thd_make_side
 from tests.certificates import Authority
 
