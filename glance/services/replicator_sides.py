@@ -89,5 +89,7 @@ class Sides:
             except ConfigError:
                 raise
             except GlanceError as error:
-                raise SideLost(f"Nobody tells where {side.name} is: {error.message}") from error
+                raise SideLost(
+                    f"{side.name.capitalize()} cannot be asked: {error.message}"
+                ) from error
         return self._images[side.name]

@@ -71,5 +71,5 @@ def test_a_side_that_nobody_tells_of_is_named(monkeypatch, side):
         return SimpleNamespace(place="x", endpoint=asked.endpoint)
 
     monkeypatch.setattr(replicator_sides, "connect_images", connect)
-    with pytest.raises(SideLost, match=f"Nobody tells where the {side} is: no token"):
+    with pytest.raises(SideLost, match=f"The {side} cannot be asked: no token"):
         result(make("livecopy", "a.example", "b.example"))
