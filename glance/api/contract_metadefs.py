@@ -126,7 +126,10 @@ def shapes(
         "metadef_tag": {**tag, "required": ["name", "created_at"]},
         "metadef_tags": _object({"tags": {"type": "array", "items": _object({"name": _TEXT})}}),
         "new_metadef_tag": _new(tag, name=_NAME),
-        "new_metadef_tags": _object({"tags": _unique(_new(tag, name=_NAME))}),
+        "new_metadef_tags": {
+            **_object({"tags": _unique(_new(tag, name=_NAME))}),
+            "additionalProperties": False,
+        },
     }  # fmt: skip
 
 

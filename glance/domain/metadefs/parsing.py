@@ -215,10 +215,13 @@ def _tag(fields: Mapping[str, Any]) -> Tag:
 def _checker(name: str) -> Callable[[Any], Any]:
     document = metadef_schemas()[f"metadefs/{name}"]
     if name == "tags":
-        # What the one that is served leaves out: that there are tags, and what each of them is.
+        # The one that is served is of answers, and does not say that each is an object.
         item = {**document["properties"]["tags"]["items"], "type": "object"}
-        tags = {"tags": {"type": "array", "items": item}}
-        document = {**document, "properties": tags, "required": ["tags"]}
+        document = {
+            "properties": {"tags": {"type": "array", "items": item}},
+            "required": ["tags"],
+            "additionalProperties": False,
+        }
     # Patterns are for programs in other languages to read, whose expressions may be different ones.
     return fastjsonschema.compile(document, use_default=False, use_formats=False)
 

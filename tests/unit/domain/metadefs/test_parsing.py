@@ -247,6 +247,7 @@ def test_tags() -> None:
         {},
         [],
         {"tags": None},
+        {"tags": [], "first": "x"},
         {"tags": ["a"]},
         {"tags": [{}]},
         {"tags": [[]]},
