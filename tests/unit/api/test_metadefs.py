@@ -227,6 +227,20 @@ class TestRules(SynchronousTestCase):
                     with self.subTest(route=name, project=project):
                         self.assertIn(words, self.use(name).value)
 
+    def test_private_stays_private_whatever_the_policy_says(self) -> None:
+        self.ask("PUT", f"{ALL}/Acme", {"namespace": "Acme", "owner": "p"})
+        before = self.whole()
+        self.serve(dict.fromkeys(RULES, ""))
+        self.who = caller("reader", project="q")
+        for name in ROUTES:
+            if "<namespace_name>" in name:
+                with self.subTest(route=name):
+                    self.assertEqual(self.use(name).code, 404)
+        self.assertEqual(self.ask("GET", ALL).value["namespaces"], [])
+        self.assertEqual(self.ask("GET", f"{ALL}?marker=Acme").code, 404)
+        self.who = caller("admin")
+        self.assertEqual(self.whole(), before)
+
     def test_a_namespace_that_is_given_away_is_gone(self) -> None:
         """Its new owner sees it, its old one does not."""
         self.ask("PUT", f"{ALL}/Acme", {"namespace": "Acme", "owner": "q"})
