@@ -95,7 +95,8 @@ class Conveyor:
     @property
     def full(self) -> bool:
         """Whether no more should come for now."""
-        return self._waiting >= MOST_WAITING
+        # Not before there is a portion, or it would wait for ever.
+        return self._waiting >= max(MOST_WAITING, self._least)
 
     def put(self, data: bytes) -> None:
         """Take bytes."""
