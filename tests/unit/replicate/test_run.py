@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -619,6 +620,24 @@ class ExtraTests(RunCase):
         plan = Plan(Selection(names=("other",)), delete_extra=True)
         self.assertEqual(self.pair.run(plan).counts, {Deed.DELETED: 1})
         self.assertEqual(set(self.target.images), {A, B})
+
+    def test_what_nobody_can_read_stays(self) -> None:
+        self.there(C, protected="so to say")
+        self.there("../../x")
+        plan = Plan(Selection(names=("none",)), delete_extra=True)
+        self.assertEqual(self.pair.run(replace(plan, dry_run=True)).counts, {Deed.SKIPPED: 2})
+        summary = self.pair.run(plan, self.confirm(True))
+        self.assertEqual(self.questions, [])
+        self.assertEqual(summary.counts, {Deed.SKIPPED: 2})
+        self.assertIn("/protected must be", self.outcome(C).reason)
+        self.assertEqual(self.asked("delete"), [])
+
+    def test_an_id_that_is_written_in_another_way_is_the_same(self) -> None:
+        image_id = "abcdef00-0000-4000-8000-000000000000"
+        self.there(image_id)
+        self.here(image_id.upper())
+        self.pair.run(Plan(delete_extra=True))
+        self.assertEqual(self.asked("delete"), [("delete", B)])
 
     def test_one_that_the_source_gets_meanwhile_stays(self) -> None:
         def late(records: Sequence[ImageRecord]) -> Deferred[bool]:
