@@ -12,8 +12,7 @@ import ctypes
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol
 from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web.client import Agent, HTTPConnectionPool, RequestGenerationFailed
@@ -21,6 +20,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IPolicyForHTTPS
 
 from glance.identity.http import KEPT_CONNECTIONS, Address, calling, innermost
+from glance.identity.timing import cancellable
 
 #: Bytes read from a connection, and kept for one to be written, at once.
 CHUNK = 512 * 1024
@@ -121,14 +121,9 @@ class Exchanges:
             uri = Address.from_text(url).to_uri().to_text().encode("ascii")
             asked: Any = self._agent.request(method.encode(), uri, sent, body)  # type: ignore[arg-type]
             try:
-                return await asked
-            except Exception as error:
-                cause = innermost(error)
-                if isinstance(cause, ConnectingCancelledError):
-                    cause = CancelledError()
-                if isinstance(cause, CancelledError) or isinstance(error, RequestGenerationFailed):
-                    raise cause from None
-                raise
+                return await cancellable(asked)
+            except RequestGenerationFailed as error:
+                raise innermost(error) from None
 
 
 def _keep_memory(chunk_size: int) -> None:

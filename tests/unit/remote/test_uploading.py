@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, fail, succeed
 from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IHostnameResolver
+from zope.interface import implementer
 
 from glance.domain.errors import Invalid
 from glance.remote import uploading
@@ -37,6 +39,14 @@ class Renewing(GivenToken):
     async def renewed(self, refused):
         self.given += 1
         return await self.current()
+
+
+@implementer(IHostnameResolver)
+class Lookup:
+    """Looks up names, and does not come to an end."""
+
+    def resolveHostName(self, receiver, name, portNumber=0, types=None, semantics="TCP"):
+        receiver.resolutionBegan(None)
 
 
 class UploadTestCase(WireTestCase):
@@ -327,6 +337,14 @@ class TestUpload(UploadTestCase):
             self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_cancelled_before_there_is_a_connection(self):
+        stream = Bytes(10)
+        uploading = self.upload(stream)
+        uploading.cancel()
+        self.failureResultOf(uploading, CancelledError)
+        self.assertEqual(stream.calls, ["stop"])
+
+    def test_cancelled_while_a_name_is_looked_up(self):
+        self.reactor.nameResolver = Lookup()
         stream = Bytes(10)
         uploading = self.upload(stream)
         uploading.cancel()
