@@ -22,6 +22,7 @@ from glance.remote.errors import (
     Failed,
     NotAllowed,
     NotAuthenticated,
+    RemoteError,
     Unintelligible,
 )
 from glance.remote.tokens import GivenToken, KeystoneTokens, Tokens
@@ -86,6 +87,7 @@ class ImageService:
         self._http = http
         self._tokens = tokens
         self._seconds = seconds
+        self._answered = False
 
     async def request(
         self,
@@ -110,7 +112,7 @@ class ImageService:
             try:
                 return await self._http.once(method, url, headers=sent, params=params, json=json)
             except CallFailed as error:
-                raise explain(error, self.endpoint, self._seconds) from None
+                raise self.unanswered(error) from None
 
         return await self.authorized(ask, f"{method} {path}")
 
@@ -129,6 +131,7 @@ class ImageService:
         answer = await ask(_headers(token))
         if answer.status == 401 and (other := await self._tokens.renewed(token)) is not None:
             answer = await ask(_headers(other))
+        self._answered = True
         _log.debug(
             "{what} at {place}: {status}",
             what=what,
@@ -158,6 +161,10 @@ class ImageService:
         if not isinstance(document, dict):
             raise self.unintelligible()
         return document
+
+    def unanswered(self, failure: CallFailed) -> RemoteError:
+        """Make the error for a request that got no answer."""
+        return explain(failure, self.endpoint, self._seconds, known=self._answered)
 
     def unintelligible(self) -> Unintelligible:
         """Make the error for an answer that no image service gives."""
