@@ -29,7 +29,7 @@ class Sides:
         self._reactor = reactor
         self._pace = Pace(job.seconds, job.seconds, job.chunk)
         self._images: dict[str, RemoteImages] = {}
-        self._dumps: list[DumpSource | DumpTarget] = []
+        self._open: list[DumpSource | DumpTarget | ServiceTarget] = []
 
     async def source(self) -> Source:
         """Return the source for a run.
@@ -40,7 +40,7 @@ class Sides:
         if isinstance(job.source, Side):
             return ServiceSource(await self._connected(job.source))
         made = DumpSource(str(job.source), self._reactor, chunksize=job.chunk)
-        self._dumps.append(made)
+        self._open.append(made)
         return made
 
     async def target(self) -> Target:
@@ -50,7 +50,9 @@ class Sides:
         """
         job, plan = self._job, self._job.plan
         if isinstance(job.target, Side):
-            return ServiceTarget(await self._connected(job.target), plan, self._reactor)
+            service = ServiceTarget(await self._connected(job.target), plan, self._reactor)
+            self._open.append(service)
+            return service
         made = DumpTarget(
             str(job.target),
             self._reactor,
@@ -58,13 +60,13 @@ class Sides:
             metaonly=plan.metaonly,
             dontreplicate=plan.dontreplicate,
         )
-        self._dumps.append(made)
+        self._open.append(made)
         return made
 
     async def close(self) -> None:
-        """End a run: let go of directories."""
-        while self._dumps:
-            await self._dumps.pop().close()
+        """End a run: let go of directories and threads."""
+        while self._open:
+            await self._open.pop().close()
 
     async def _connected(self, side: Side) -> RemoteImages:
         if side.name not in self._images:
