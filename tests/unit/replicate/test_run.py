@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from glance.domain.errors import GlanceError
-from glance.remote.errors import Failed, NotAllowed, NotAuthenticated
+from glance.remote.errors import Failed, NotAllowed, NotAuthenticated, WrongLength
 from glance.replicate.outcome import Deed, Outcome, SideLost
 from glance.replicate.plan import Plan
 from glance.replicate.record import ImageRecord
@@ -449,6 +450,30 @@ class TroubleTests(RunCase):
         self.assertEqual(self.pair.run().exit_code, 1)
         self.assertIn("gives 16 bytes", self.outcome().reason)
         self.assertEqual(self.asked("upload"), [])
+
+    def test_a_source_that_does_not_say_how_much_it_gives(self) -> None:
+        self.here(A)
+        self.here(B)
+        self.fail_with("upload", WrongLength("There are 3 bytes of data, not 16."), times=1)
+        summary = self.pair.run(Plan(parallel=1))
+        self.assertEqual(summary.exit_code, 0)
+        self.assertEqual([one[:2] for one in self.pair.ear.retries], [(A, mock.ANY)])
+
+    def test_no_data_where_there_should_be_some(self) -> None:
+        self.target.digests = False
+        self.here(A, size=0)
+        open_data = self.source.open_data
+
+        async def silent(image_id: str, offset: int = 0) -> Any:
+            stream = await open_data(image_id, offset)
+            stream.size = None
+            return stream
+
+        self.source.open_data = silent  # type: ignore[method-assign]
+        self.assertEqual(self.pair.run().exit_code, 1)
+        # For no data the head of the request is all of an upload.
+        self.assertEqual(self.asked("upload"), [])
+        self.assertEqual(FakeStream.opened, 0)
 
     def test_a_target_that_does_not_keep_what_it_is_given(self) -> None:
         self.here(A)
