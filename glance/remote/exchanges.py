@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol
+from twisted.python.failure import Failure
 from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web.client import Agent, HTTPConnectionPool, RequestGenerationFailed
 from twisted.web.http_headers import Headers
@@ -188,7 +189,9 @@ class _Connection(HTTP11ClientProtocol):
         if self._state == "TRANSMITTING":
             parser = self._parser
             self._hear(parser, body)
-            self._responseDeferred.addCallback(self._answered_early, request)
+            self._responseDeferred.addCallbacks(
+                self._answered_early, self._unintelligible, (request,), None, (answered,)
+            )
 
         def made(response: Any) -> Exchange:
             self._exchange = Exchange(response, lambda: self._abort(turn))
@@ -225,6 +228,16 @@ class _Connection(HTTP11ClientProtocol):
             else:
                 self.transport.abortConnection()
         return response
+
+    def _unintelligible(self, failure: Failure, answered: Deferred[Any]) -> Failure | None:
+        """Give up when what came in between is no answer; it would be sent on to the end else."""
+        if self._state != "TRANSMITTING":
+            return failure
+        self._state = "GENERATION_FAILED"
+        self.transport.unregisterProducer()
+        self.transport.abortConnection()
+        answered.errback(failure)
+        return None
 
     def _finishResponse(self, rest: bytes) -> None:
         if rest:

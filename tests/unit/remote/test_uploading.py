@@ -14,6 +14,7 @@ from glance.remote.errors import (
     NotAllowed,
     NotAuthenticated,
     TokenExpired,
+    Unintelligible,
     Unreachable,
     WrongLength,
 )
@@ -295,6 +296,24 @@ class TestUpload(UploadTestCase):
         self.assertIn("cancel", self.stream.calls)
         self.over()
         self.assertEqual(self.reactor.tcpClients, [])
+
+    def test_answer_that_is_none_in_the_middle(self):
+        for begin in (self.begun, self.wanted):
+            for answer in (
+                b"SSH-2.0-x y z\r\n\r\n",
+                b"HTTP/1.1 400 X\r\nContent-Length: x\r\n\r\n",
+                b"HTTP/1.1 400 X\r\nTransfer-Encoding: x\r\n\r\n",
+            ):
+                self.setUp()
+                begin()
+                self.line.answer(answer)
+                # What is sent on from here is sent for nothing.
+                self.failed(self.uploading, Unintelligible)
+                self.over()
+                self.assertTrue(self.line.wire.aborted)
+                self.line.lose()
+                self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_stream_that_breaks_off(self):
         self.wanted()
