@@ -70,7 +70,7 @@ class Transfers:
                 raise self._service.unanswered(error) from None
             return exchange if exchange.status // 100 == 2 else await self._told(exchange)
 
-        exchange: Exchange = await self._service.authorized(ask, f"GET {path}")
+        exchange: Exchange = await self._service.authorized("GET", path, ask)
         try:
             begins = self._begin(exchange, offset)
         except RemoteError:
@@ -106,7 +106,7 @@ class Transfers:
             return answer
 
         try:
-            await self._service.authorized(ask, f"PUT {path}")
+            await self._service.authorized("PUT", path, ask)
         finally:
             stream.stop()
 
