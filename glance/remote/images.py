@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from glance.domain.errors import Invalid
 from glance.identity.http import Answer, CallFailed, Params
 from glance.remote.digests import HEADER, content_digest, states_digests
+from glance.remote.endpoint import Endpoint
 from glance.remote.errors import Answered, TooLarge, Unintelligible
 from glance.remote.service import ImageService
 from glance.remote.streaming import DataStream
@@ -66,6 +67,11 @@ class RemoteImages:
         self._service = service
         self._transfers = transfers
         self._digests: bool | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the service is."""
+        return self._service.endpoint
 
     @property
     def place(self) -> str:

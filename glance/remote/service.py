@@ -112,7 +112,7 @@ class ImageService:
             try:
                 return await self._http.once(method, url, headers=sent, params=params, json=json)
             except CallFailed as error:
-                raise self.unanswered(error) from None
+                raise self.explain(error) from None
 
         return await self.authorized(method, path, ask)
 
@@ -136,9 +136,9 @@ class ImageService:
 
         token = await self._tokens.current()
         answer = await logged(token)
+        self._answered = True
         if answer.status == 401 and (other := await self._tokens.renewed(token)) is not None:
             answer = await logged(other)
-        self._answered = True
         if answer.status // 100 == 2:
             return cast(A, answer)
         assert isinstance(answer, Answer)
@@ -163,9 +163,9 @@ class ImageService:
             raise self.unintelligible()
         return document
 
-    def unanswered(self, failure: CallFailed) -> RemoteError:
-        """Make the error for a request that got no answer."""
-        return explain(failure, self.endpoint, self._seconds, known=self._answered)
+    def explain(self, failure: CallFailed) -> RemoteError:
+        """Make the error of a request that got no answer."""
+        return explain(failure, self.endpoint, self._seconds, answered=self._answered)
 
     def unintelligible(self) -> Unintelligible:
         """Make the error for an answer that no image service gives."""

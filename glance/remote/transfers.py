@@ -67,7 +67,7 @@ class Transfers:
             try:
                 exchange = await self._limited(asked)
             except CallFailed as error:
-                raise self._service.unanswered(error) from None
+                raise self._service.explain(error) from None
             return exchange if exchange.status // 100 == 2 else await self._told(exchange)
 
         exchange: Exchange = await self._service.authorized("GET", path, ask)
@@ -133,7 +133,7 @@ class Transfers:
                 answer = await self._exchange(path, headers | _WAITING if waits else headers, body)
             except CallFailed as error:
                 if last or body.begun or not isinstance(error.cause, _STALE):
-                    raise self._service.unanswered(error) from None
+                    raise self._service.explain(error) from None
                 continue
             finally:
                 if waits and body.begun:

@@ -58,13 +58,12 @@ def is_tls(cause: BaseException | None) -> bool:
 
 
 def explain(
-    failure: CallFailed, endpoint: Endpoint, seconds: float, *, known: bool = False
+    failure: CallFailed, endpoint: Endpoint, seconds: float, *, answered: bool = False
 ) -> RemoteError:
     """Make an error of a request that got no answer.
 
     :param seconds: that it was given.
-    :param known: whether there have been answers, so that nobody has mistaken one scheme for
-        another.
+    :param answered: whether the service has answered before, so that it speaks what we speak.
     """
     cause, where = failure.cause, endpoint.place
     if is_tls(cause):
@@ -84,7 +83,7 @@ def explain(
         return Unreachable(f"{where} cannot be reached: {describe(cause)}.")
     if isinstance(cause, TooLong):
         return TooLarge(f"{where} answered, but {describe(cause)}.")
-    hint = "" if known or endpoint.scheme == "https" else " Does it want https://?"
+    hint = "" if answered or endpoint.scheme == "https" else " Does it want https://?"
     if cause is None or isinstance(cause, _BROKEN_OFF):
         text = describe(cause) if cause is not None else str(failure)
         return Unreachable(f"{where} broke off the connection: {text}.{hint}")

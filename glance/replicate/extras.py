@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from glance.domain.amounts import counted
 from glance.domain.errors import GlanceError
 from glance.remote.errors import Absent
 from glance.replicate.crew import side_by_side
@@ -66,7 +67,7 @@ class Extras:
         may_go = [record for record in found if not _stays(record)]
         asks = may_go and confirm is not None and not self._plan.dry_run
         if asks and confirm is not None and not await confirm(may_go):
-            return [f"images that only the target has were left: {len(found)}"]
+            return [f"left on the target: {counted(len(found), 'image')} that the source has not"]
         self.found = found
         return []
 

@@ -161,8 +161,10 @@ class Sides:
 
     def __enter__(self) -> Sides:
         self.identity.up()
+        # Of tokens that are taken back it is to hear at once.
+        forgetful = {"token_cache_time": -1}
         self.target = Server(
-            settings=self._target, options=self.identity.options(), room=self._room
+            settings=self._target, options=self.identity.options(**forgetful), room=self._room
         )
         try:
             self.source.start()
