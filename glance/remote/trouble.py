@@ -73,7 +73,8 @@ def explain(
             return Untrusted(f"{where} does not speak TLS; is it http:// that is meant?")
         return Untrusted(f"{where} cannot be trusted: {text}.")
     if isinstance(cause, NotConnectedInTime):
-        return Unreachable(f"{where} cannot be reached: no connection within {seconds:g} s.")
+        # It was given less time than all of the request.
+        return Unreachable(f"{where} cannot be reached: no connection was made in time.")
     if isinstance(cause, NotInTime):
         return Unreachable(f"{where} did not answer within {seconds:g} s.")
     if isinstance(cause, ConnectionRefusedError):

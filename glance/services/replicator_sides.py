@@ -31,7 +31,7 @@ class Sides:
         self._reactor = reactor
         self._pace = Pace(job.seconds, job.seconds, job.chunk)
         self._images: dict[str, RemoteImages] = {}
-        self._dumps: list[DumpSource | DumpTarget] = []
+        self._open: list[DumpSource | DumpTarget | ServiceTarget] = []
 
     async def source(self) -> Source:
         """Return the source for a run.
@@ -42,7 +42,7 @@ class Sides:
         if isinstance(job.source, Side):
             return ServiceSource(await self._connected(job.source))
         made = DumpSource(str(job.source), self._reactor, chunksize=job.chunk)
-        self._dumps.append(made)
+        self._open.append(made)
         return made
 
     async def target(self) -> Target:
@@ -55,7 +55,9 @@ class Sides:
         if isinstance(job.target, Side):
             images = await self._connected(job.target)
             self._refuse_itself(images)
-            return ServiceTarget(images, plan, self._reactor)
+            service = ServiceTarget(images, plan, self._reactor)
+            self._open.append(service)
+            return service
         made = DumpTarget(
             str(job.target),
             self._reactor,
@@ -63,13 +65,13 @@ class Sides:
             metaonly=plan.metaonly,
             dontreplicate=plan.dontreplicate,
         )
-        self._dumps.append(made)
+        self._open.append(made)
         return made
 
     async def close(self) -> None:
-        """End a run: let go of directories."""
-        while self._dumps:
-            await self._dumps.pop().close()
+        """End a run: let go of directories and threads."""
+        while self._open:
+            await self._open.pop().close()
 
     def _refuse_itself(self, target: RemoteImages) -> None:
         """Have no service copied into itself.

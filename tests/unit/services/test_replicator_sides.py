@@ -6,16 +6,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.testing import MemoryReactorClock
 
 from glance.domain.errors import ConfigError
-from glance.remote.endpoint import read_endpoint
+from glance.remote.endpoint import Endpoint, read_endpoint
 from glance.remote.errors import LoginFailed
 from glance.remote.side import Side
+from glance.replicate.dump_source import DumpSource
+from glance.replicate.dump_target import DumpTarget
 from glance.replicate.outcome import SideLost
 from glance.replicate.plan import Plan
 from glance.replicate.selection import Selection
+from glance.replicate.service_target import ServiceTarget
 from glance.services import replicator_sides
 from glance.services.replicator_commands import COMMANDS
 from glance.services.replicator_job import Job
@@ -73,3 +76,35 @@ def test_a_side_that_nobody_tells_of_is_named(monkeypatch, side):
     monkeypatch.setattr(replicator_sides, "connect_images", connect)
     with pytest.raises(SideLost, match=f"The {side} cannot be asked: no token"):
         result(make("livecopy", "a.example", "b.example"))
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """Note what is closed."""
+    closed = []
+
+    def close(side):
+        closed.append(side)
+        return succeed(None)
+
+    for kind in (ServiceTarget, DumpSource, DumpTarget):
+        monkeypatch.setattr(kind, "close", close)
+    return closed
+
+
+@pytest.mark.parametrize("service", [True, False])
+def test_a_run_leaves_nothing_open(closed, tmp_path, service):
+    target = Side("target", Endpoint("127.0.0.1")) if service else tmp_path
+    job = Job(COMMANDS["load"], Plan(), tmp_path, target, 1024, 1.0, False, 60.0)
+    sides = Sides(job, MemoryReactorClock())
+
+    async def run():
+        made = [await sides.source(), await sides.target()]
+        await sides.close()
+        return made
+
+    for _ in range(2):
+        results = []
+        Deferred.fromCoroutine(run()).addCallback(results.append)
+        assert set(closed) == set(results[0])
+        closed.clear()
