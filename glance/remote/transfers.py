@@ -21,6 +21,7 @@ from glance.remote.uploading import WANTED_TIME, UploadBody
 from glance.remote.watching import STALL_TIME
 
 _CONTENT_RANGE = re.compile(r"bytes\s+([0-9]{1,19})-[0-9]{1,19}/(?:[0-9]{1,19}|\*)", re.I)
+_WAITING = {"Expect": "100-continue"}
 #: What becomes of a connection that was kept for too long.
 _STALE = (ConnectionDone, ConnectionLost)
 #: Most bytes that are read of what a service says of an error.
@@ -111,7 +112,7 @@ class Transfers:
             stream.stop()
 
     async def _put(
-        self, path: str, headers: Mapping[str, str], stream: IByteStream, size: int | None
+        self, path: str, headers: dict[str, str], stream: IByteStream, size: int | None
     ) -> tuple[Answer, bool]:
         """Return the answer, and whether the stream was begun.
 
@@ -119,22 +120,25 @@ class Transfers:
         request, and some do not know what it is to wait (417).
         """
         for last in (False, True):
+            # Where nothing comes nothing can be waited for (RFC 9110, section 10.1.1).
+            waits = self._waits and size != 0
             body = UploadBody(
                 self._reactor,
                 stream,
                 size,
                 self._service.endpoint.place,
-                wanted_time=WANTED_TIME if self._waits else 0,
+                wanted_time=WANTED_TIME if waits else 0,
                 stall_time=self._stall_time,
             )
             try:
-                answer = await self._exchange(path, headers, body)
+                answer = await self._exchange(path, headers | _WAITING if waits else headers, body)
             except CallFailed as error:
                 if last or body.begun or not isinstance(error.cause, _STALE):
                     raise explain(error, self._service.endpoint, self._seconds) from None
                 continue
             finally:
-                self._learn(body)
+                if waits and body.begun:
+                    self._learn(body)
             if not last and not body.begun and answer.status == 417:
                 self._waits = False
                 continue
@@ -142,8 +146,7 @@ class Transfers:
         return answer, body.begun
 
     async def _exchange(self, path: str, headers: Mapping[str, str], body: UploadBody) -> Answer:
-        sent = {**headers, "Expect": "100-continue"} if self._waits else headers
-        asked = Deferred.fromCoroutine(self._exchanges.ask("PUT", self._url(path), sent, body))
+        asked = Deferred.fromCoroutine(self._exchanges.ask("PUT", self._url(path), headers, body))
         body.late = asked.cancel
         try:
             exchange = await asked
@@ -157,9 +160,8 @@ class Transfers:
 
     def _learn(self, body: UploadBody) -> None:
         """Wait no more for a service that never says that it wants data."""
-        if body.begun and self._waits:
-            self._heard = self._heard or not body.unasked
-            self._waits = self._heard
+        self._heard = self._heard or not body.unasked
+        self._waits = self._heard
 
     async def _told(self, exchange: Exchange) -> Answer:
         """Read an answer that is short. What cannot be read of it is not there."""

@@ -50,6 +50,20 @@ def test_everything(server: Server) -> None:
     drive(work)
 
 
+def test_refusal_comes_before_the_data(server: Server) -> None:
+    image_id = server.image(b"0123")
+
+    async def work(reactor: Any) -> None:
+        images = await connected(reactor, server.url)
+        stream = Given(reactor, bytes(MIB))
+        with pytest.raises(Failed) as caught:
+            await images.upload(image_id, stream)
+        assert caught.value.status == 409
+        assert (stream.started, stream.stopped) == (False, True)
+
+    drive(work)
+
+
 def test_image_that_is_too_large() -> None:
     with Server(settings={"image_size_cap": MIB}) as server:
         image_id = server.create()

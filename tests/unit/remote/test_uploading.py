@@ -108,7 +108,9 @@ class TestUpload(UploadTestCase):
         self.successResultOf(self.uploading)
 
     def test_nothing(self):
-        self.wanted(0)
+        self.begun(0)
+        # Nobody says that nothing is wanted.
+        self.assertNotIn("expect", self.headers)
         self.stream.done.callback(None)
         self.line.answer(DONE)
         self.successResultOf(self.uploading)
