@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,8 @@ def replicate() -> int:
         if words[0] == "help":
             print(find(words[1]).help())
             return 0
-        return _carry_out(loaded, argv, read_order(words, loaded.arguments, loaded.conf))
+        order = read_order(words, loaded.arguments, loaded.conf, os.environ)
+        return _carry_out(loaded, argv, order)
     except Misuse as error:
         print(f"usage: {error.usage}", file=sys.stderr)
         fail(error.message)

@@ -9,6 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from glance.domain.errors import GlanceError
+
 #: Seconds for which work that waits for nothing may hold up everything else.
 _LONGEST = 0.05
 
@@ -16,7 +18,8 @@ _LONGEST = 0.05
 async def side_by_side(works: Iterable[Coroutine[Any, Any, None]]) -> bool:
     """Run coroutines side by side until all have ended.
 
-    Cancelling it cancels them; it ends when they have.
+    Cancelling it cancels them; it ends when they have. What they fail with from then on does not
+    matter: a connection that is given up may look like one that cannot be made.
 
     :returns: whether it was cancelled.
     :raises Exception: what the first of them failed with; the others are cancelled then.
@@ -35,8 +38,9 @@ async def side_by_side(works: Iterable[Coroutine[Any, Any, None]]) -> bool:
     def ended(result: Any, one: Deferred[None]) -> None:
         nonlocal failure
         running.discard(one)
-        if isinstance(result, Failure) and not (stopped and result.check(CancelledError)):
-            if failure is None:
+        if isinstance(result, Failure):
+            meant = stopped and isinstance(result.value, CancelledError | GlanceError)
+            if not meant and failure is None:
                 failure = result
             if not stopped:
                 stop()

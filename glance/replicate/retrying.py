@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from random import random as chance
 from typing import Any, TypeVar
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 
 from glance.domain.errors import GlanceError
@@ -17,6 +18,7 @@ from glance.remote.errors import (
     Unreachable,
     Untrusted,
 )
+from glance.replicate.crew import side_by_side
 
 T = TypeVar("T")
 
@@ -86,11 +88,19 @@ async def persevere(
     :param told: called with the reason and the seconds until the next attempt.
     :param wanted: tells whether to go on trying.
     :raises GlanceError: what the last attempt failed with.
+    :raises CancelledError: it was cancelled, whatever the attempt made of that.
     """
+    results: list[T] = []
+
+    async def act() -> None:
+        results.append(await action())
+
     attempt = 0
     while True:
         try:
-            return await action()
+            if await side_by_side([act()]):
+                raise CancelledError()
+            return results[0]
         except GlanceError as error:
             if not may_pass(error) or attempt >= retries or not wanted():
                 raise

@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from twisted.logger import LoggingFile
+
 from glance.domain.errors import ConfigError
 
 SYSLOG_SOCKET = "/dev/log"
@@ -73,10 +75,15 @@ class _Frugal(logging.Handler):
 
 
 class StandardError(_Frugal, logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to the standard error of this moment, whatever replaces it later."""
+    """Writes to the standard error of this moment, whatever replaces it later.
+
+    What leads back to the log itself, as Twisted puts in its place, is none: after a reload every
+    line would go round and round.
+    """
 
     def __init__(self) -> None:
-        super().__init__(sys.stderr)
+        stream = sys.stderr
+        super().__init__(sys.__stderr__ if isinstance(stream, LoggingFile) else stream)
 
 
 class ReopeningFile(_Frugal, logging.FileHandler):

@@ -5,6 +5,7 @@ Whatever can be wrong is found before a reactor runs, and is one line and an exi
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -103,7 +104,7 @@ def thd_make_service(
 def _thd_make_job(loaded: Loaded) -> Job:
     for warning in loaded.warnings:
         _log.warn("{text}", text=warning)
-    order = service_order(loaded.arguments, loaded.conf)
+    order = service_order(loaded.arguments, loaded.conf, os.environ)
     return thd_make_job(loaded, order, asks=False)
 
 

@@ -5,6 +5,7 @@ Whatever can be wrong with it is found here, before a reactor runs.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,8 @@ def can_ask() -> bool:
 def _thd_place(loaded: Loaded, order: Order, side: str, what: str) -> Side | Path:
     typed = order.typed.get((side, what))
     if what != DIRECTORY:
-        return thd_make_side(loaded, side, typed)
+        alone = order.command.is_of_one
+        return thd_make_side(loaded, side, typed, os.environ, alone=alone)
     path = Path(typed or loaded.conf[side].directory).expanduser().absolute()
     if not path.is_dir():
         raise ConfigError(f"There is no directory {path}; make it first.")

@@ -18,6 +18,9 @@ PROGRAM = "glance-replicator"
 
 SERVER, DIRECTORY = "server", "directory"
 
+#: Variables by which the field's clients find a service.
+_WHERE = ("OS_AUTH_URL", "OS_IMAGE_ENDPOINT_OVERRIDE", "OS_IMAGE_URL")
+
 #: A side and what it is.
 Slot = tuple[str, str]
 
@@ -58,6 +61,11 @@ class Command:
     def usage(self) -> str:
         """How it is typed."""
         return f"{PROGRAM} {self.name} [options] {self.arguments}"
+
+    @property
+    def is_of_one(self) -> bool:
+        """Whether it has to do with one service only."""
+        return [what for _, what in self.slots].count(SERVER) == 1
 
     def help(self) -> str:
         """Return all there is to say about it."""
@@ -196,10 +204,13 @@ def _add_sides(group: argparse._ArgumentGroup) -> None:
 _SIDES = (SOURCE, TARGET)
 
 
-def read_order(words: Sequence[str], arguments: argparse.Namespace, conf: Any) -> Order:
+def read_order(
+    words: Sequence[str], arguments: argparse.Namespace, conf: Any, environ: Mapping[str, str]
+) -> Order:
     """Find out what is to be done.
 
     :param words: a command and its arguments.
+    :param environ: variables, some of which may say where a side is.
     :raises Misuse: nobody can tell.
     """
     command = find(words[0])
@@ -209,7 +220,7 @@ def read_order(words: Sequence[str], arguments: argparse.Namespace, conf: Any) -
             if given.get(name):
                 option = f"--{name.replace('_', '-')}"
                 raise Misuse(f"{option} goes with dump, livecopy and load.", command.usage)
-    typed = _placed(command, list(words[1:]), arguments, conf)
+    typed = _placed(command, list(words[1:]), arguments, conf, environ)
     for (side, what), text in typed.items():
         if what == SERVER:
             _check_server(side, text, command)
@@ -232,21 +243,21 @@ def find(name: str) -> Command:
     return command
 
 
-def service_order(arguments: argparse.Namespace, conf: Any) -> Order:
+def service_order(arguments: argparse.Namespace, conf: Any, environ: Mapping[str, str]) -> Order:
     """Find out what a service is to do again and again; without a command, by configuration alone.
 
     :raises Misuse: the command line cannot be followed.
     :raises Invalid: the configuration does not say enough.
     """
     if not arguments.words:
-        return _configured_order(conf)
-    order = read_order(arguments.words, arguments, conf)
+        return _configured_order(conf, environ)
+    order = read_order(arguments.words, arguments, conf, environ)
     if not order.command.changes:
         raise Misuse("A service can do dump, livecopy and load.", order.command.usage)
     return order
 
 
-def _configured_order(conf: Any) -> Order:
+def _configured_order(conf: Any, environ: Mapping[str, str]) -> Order:
     """Return what the configuration alone has a service do.
 
     :raises Invalid: it does not say enough.
@@ -260,20 +271,38 @@ def _configured_order(conf: Any) -> Order:
         directories[0] if directories else "", COMMANDS["livecopy"]
     )
     for side, what in command.slots:
-        if not _is_configured(side, what, conf):
+        if not (_is_configured(side, what, conf) or _is_told((side, what), environ, False)):
             raise Invalid(f"Where the {side} is, nothing says; set [{side}]server or cloud.")
     return Order(command)
 
 
+def prefix_of(side: str) -> str:
+    """Return what the names of variables begin with that are about one side alone."""
+    return f"{side.upper()}_"
+
+
+def is_exported(side: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether the environment has variables about one side alone."""
+    return any(name.startswith(f"{prefix_of(side)}OS_") for name in environ)
+
+
 def _placed(
-    command: Command, words: list[str], arguments: argparse.Namespace, conf: Any
+    command: Command,
+    words: list[str],
+    arguments: argparse.Namespace,
+    conf: Any,
+    environ: Mapping[str, str],
 ) -> dict[Slot, str]:
     """Tell which argument is which, where some may have been left out."""
     slots = list(command.slots)
     if len(words) > len(slots):
         raise Misuse("Too many arguments.", command.usage)
     named = [slot for slot in slots if not _is_named(slot, arguments)]
-    unknown = [slot for slot in named if not _is_configured(*slot, conf)]
+    unknown = [
+        slot
+        for slot in named
+        if not (_is_configured(*slot, conf) or _is_told(slot, environ, command.is_of_one))
+    ]
     for wanted in (slots, named, unknown):
         if len(wanted) == len(words):
             return dict(zip(wanted, words, strict=True))
@@ -286,6 +315,14 @@ def _placed(
 def _is_named(slot: Slot, arguments: argparse.Namespace) -> bool:
     side, what = slot
     return what == SERVER and bool(getattr(arguments, f"{side}_cloud"))
+
+
+def _is_told(slot: Slot, environ: Mapping[str, str], alone: bool) -> bool:
+    side, what = slot
+    prefixes = [prefix_of(side), *([""] if alone else [])]
+    return what == SERVER and any(
+        environ.get(f"{prefix}{name}") for prefix in prefixes for name in _WHERE
+    )
 
 
 def _is_configured(side: str, what: str, conf: Any) -> bool:

@@ -142,7 +142,9 @@ def test_bad_logging(run: Run, tmp_path: Path, program: str) -> None:
     )
 
 
-@pytest.mark.parametrize("module", ["glance.cmd.api", "glance.cmd.manage", "glance.cmd.control"])
+@pytest.mark.parametrize(
+    "module", ["glance.cmd.api", "glance.cmd.manage", "glance.cmd.control", "glance.cmd.replicator"]
+)
 @pytest.mark.parametrize("argv", [["--help"], ["--version"], ["--bogus"]])
 def test_nothing_heavy_is_loaded_for_a_short_answer(
     environment: dict[str, str], module: str, argv: list[str]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock, deferLater
 from zope.interface import implementer
 
@@ -76,6 +76,7 @@ class FakeImages:
     """One service.
 
     :ivar on_active: called with the id and data of each image that becomes active.
+    :ivar masks: whether requests that are cancelled fail like others, as some in Twisted do.
     :ivar deleted: ids that can never be used again.
     :ivar asked: method and id of all requests.
     """
@@ -92,6 +93,7 @@ class FakeImages:
     deleted: set[str] = field(default_factory=set)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     on_active: Callable[[str, bytes], None] = lambda image_id, data: None
+    masks: bool = False
     page: int = 2
     under_way: int = 0
     most_at_once: int = 0
@@ -106,7 +108,12 @@ class FakeImages:
     async def _request(self, what: str, image_id: str | None = None) -> str | None:
         self.asked.append((what, image_id))
         kind = self.trouble(what, image_id)
-        await deferLater(self.clock, TIME)
+        try:
+            await deferLater(self.clock, TIME)
+        except CancelledError:
+            if not self.masks:
+                raise
+            raise Unreachable(f"{self.place} cannot be reached: no such host.") from None
         if kind == REFUSED:
             raise Unreachable(f"{self.place} cannot be reached: nothing listens there.")
         if kind == BUSY:

@@ -33,6 +33,16 @@ images = st.lists(
 #: What goes wrong with request after request; most things go well.
 faults = st.lists(st.sampled_from([*KINDS, None, None]), max_size=60)
 
+#: Steps of the clock after which a run is cancelled, run after run.
+moments = st.lists(st.integers(0, 120), min_size=1, max_size=4)
+
+#: One of each kind.
+WANTED = [
+    (b"0123456789", ABSENT, "shared", {"m1": "accepted"}, True),
+    (b"abcdefgh", QUEUED, "private", {}, False),
+    (b"xyz", OTHER_METADATA, "shared", {"m2": "pending"}, False),
+]
+
 
 def fill(pair: Pair, wanted: Any) -> None:
     for number, (data, there, visibility, members, protected) in enumerate(wanted):
@@ -112,23 +122,63 @@ class FaultTests(SynchronousTestCase):
         self.check(pair)
 
     @settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
-    @given(images, faults, st.lists(st.integers(0, 120), min_size=1, max_size=4), st.booleans())
-    def test_cancelled_at_any_moment(
-        self, wanted: Any, faults: Any, moments: list[int], digests: bool
+    @given(images, faults, moments, st.booleans(), st.booleans())
+    def test_cancelled_at_any_moments(
+        self, wanted: Any, faults: Any, moments: list[int], digests: bool, masks: bool
     ) -> None:
-        pair = self.prepare(wanted, digests=digests)
+        pair = self.prepare(wanted, digests=digests, masks=masks)
+        pair.source.masks = masks
         inject(pair, faults)
         for moment in moments:
-            running = pair.begin(Plan(parallel=2))
-            for _ in range(moment):
-                calls = pair.clock.getDelayedCalls()
-                if not calls:
-                    break
-                pair.clock.advance(max(min(c.getTime() for c in calls) - pair.clock.seconds(), 0))
-            running.cancel()
-            with contextlib.suppress(SideLost, CancelledError):
-                finish(pair.clock, running)
-            # Nothing goes on behind our back.
-            self.assertEqual(pair.clock.getDelayedCalls(), [])
-            self.assertEqual(FakeStream.opened, 0)
+            self.run_until(pair, moment)
         self.check(pair)
+
+    def run_until(self, pair: Pair, moment: int) -> bool:
+        """Cancel a run after so many steps of the clock; return whether it was done by then."""
+        running = pair.begin(Plan(parallel=2))
+        for _ in range(moment):
+            calls = pair.clock.getDelayedCalls()
+            if not calls:
+                break
+            pair.clock.advance(max(min(c.getTime() for c in calls) - pair.clock.seconds(), 0))
+        was_done = bool(running.called)
+        running.cancel()
+        # It ends at once, and nothing goes on behind our back.
+        with contextlib.suppress(SideLost, CancelledError):
+            finish(pair.clock, running, steps=0)
+        self.assertEqual(pair.clock.getDelayedCalls(), [])
+        self.assertEqual(FakeStream.opened, 0)
+        return was_done
+
+    def test_cancelled_at_every_moment(self) -> None:
+        for masks in (False, True):
+            for digests in (False, True):
+                moment = 0
+                while not self.cancelled_at(moment, digests, masks):
+                    moment += 1
+                self.assertGreater(moment, 10)
+
+    def cancelled_at(self, moment: int, digests: bool, masks: bool) -> bool:
+        pair = self.prepare(WANTED, digests=digests, masks=masks, gives_members=False)
+        pair.source.masks = masks
+        was_done = self.run_until(pair, moment)
+        self.check(pair)
+        return was_done
+
+    def test_every_single_request_fails(self) -> None:
+        for kind in KINDS:
+            for digests in (False, True):
+                number = 0
+                while not self.goes_well(number, kind, digests):
+                    number += 1
+                self.assertGreater(number, 15)
+
+    def goes_well(self, number: int, kind: str, digests: bool) -> bool:
+        pair = self.prepare(WANTED, digests=digests, gives_members=False)
+        left = [kind, *[None] * number]
+        pair.source.trouble = pair.target.trouble = lambda what, _: left.pop() if left else None
+        with contextlib.suppress(SideLost):
+            pair.run()
+        went_well = bool(left)
+        self.check(pair)
+        return went_well

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -27,8 +28,9 @@ class DumpRunTests(SynchronousTestCase):
         FakeStream.opened = 0
         self.pair = Pair()
         self.clock, self.ear = self.pair.clock, self.pair.ear
-        self.directory = self.mktemp()
-        os.makedirs(self.directory)
+        place = tempfile.TemporaryDirectory()
+        self.addCleanup(place.cleanup)
+        self.directory = place.name
         self.threads = Threads(self.clock, "test", 4, pool=InlinePool())
         self.threads.start()
         document = make_document(A, DATA, visibility="shared", x_1="v", protected=True)
@@ -121,6 +123,6 @@ class DumpRunTests(SynchronousTestCase):
         self.assertEqual([one for one in os.listdir(self.directory) if B in one], [])
 
     def test_a_directory_that_is_not_there(self) -> None:
-        self.directory = self.mktemp()
+        self.directory = os.path.join(self.directory, "nowhere")
         self.assertRaises(SideLost, self.dump)
         self.assertRaises(SideLost, self.load)

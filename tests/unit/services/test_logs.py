@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.logger import LogBeginner, Logger, LogLevel, LogPublisher, textFileLogObserver
+from twisted.logger import (
+    LogBeginner,
+    Logger,
+    LoggingFile,
+    LogLevel,
+    LogPublisher,
+    textFileLogObserver,
+)
 from twisted.python.failure import Failure
 
 from glance.config import load
@@ -720,3 +727,11 @@ def test_stopping_puts_everything_back(process: Process) -> None:
     process.logger().error("nobody hears")
     assert process.lines() == []
     assert correlation.current() is None
+
+
+def test_standard_error_is_none_that_leads_back_to_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As twistd leaves it for whoever sets up logging anew, at a reload."""
+    monkeypatch.setattr("sys.stderr", LoggingFile(Logger()))
+    assert logtargets.StandardError().stream is sys.__stderr__

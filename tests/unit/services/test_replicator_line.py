@@ -34,9 +34,9 @@ def loaded(tmp_path, monkeypatch):
 
 @pytest.fixture
 def order(loaded):
-    def order(*argv: str, text: str = ""):
+    def order(*argv: str, text: str = "", **environ: str):
         made = loaded(*argv, text=text)
-        return read_order(made.arguments.words, made.arguments, made.conf)
+        return read_order(made.arguments.words, made.arguments, made.conf, environ)
 
     return order
 
@@ -167,6 +167,16 @@ class TestOrder:
         # What is named on the command line counts first.
         assert order("compare", "--source-cloud=c", "b:2", text=text).typed == {TARGET: "b:2"}
 
+    @pytest.mark.parametrize("name", ["OS_AUTH_URL", "OS_IMAGE_ENDPOINT_OVERRIDE"])
+    def test_sides_that_variables_tell_of_need_no_argument(self, order, name):
+        assert order("livecopy", "b:2", **{f"SOURCE_{name}": "u"}).typed == {TARGET: "b:2"}
+        assert order("livecopy", "a:1", **{f"TARGET_{name}": "u"}).typed == {SOURCE: "a:1"}
+        # Without a prefix they mean the only service there is, and of two neither.
+        assert order("size", **{name: "u"}).typed == {}
+        assert order("dump", "/d", **{name: "u"}).typed == {TO_DISK: "/d"}
+        with pytest.raises(Misuse, match="Too few arguments"):
+            order("livecopy", "b:2", **{name: "u"})
+
     @pytest.mark.parametrize(
         ("argv", "told"),
         [
@@ -211,9 +221,9 @@ class TestOrder:
 class TestService:
     @pytest.fixture
     def service(self, loaded):
-        def service(*argv: str, text: str = ""):
+        def service(*argv: str, text: str = "", **environ: str):
             made = loaded(*argv, text=text)
-            return service_order(made.arguments, made.conf)
+            return service_order(made.arguments, made.conf, environ)
 
         return service
 
@@ -228,6 +238,10 @@ class TestService:
     def test_by_configuration(self, service, text, command):
         made = service(text=text)
         assert (made.command.name, made.typed) == (command, {})
+
+    def test_by_variables(self, service):
+        urls = {"SOURCE_OS_AUTH_URL": "u", "TARGET_OS_AUTH_URL": "u"}
+        assert service(**urls).command.name == "livecopy"
 
     @pytest.mark.parametrize(
         ("text", "told"),
