@@ -1,15 +1,18 @@
 """Requests whose bodies, or whose answers' bodies, are streams.
 
-Twisted's client does what is needed but for three things, which :class:`_Connection` adds: an
+Twisted's client does what is needed but for four things, which :class:`_Connection` adds: an
 answer counts when its head is there, also while the request is still being sent; a request can wait
-for ``100 Continue`` (RFC 9110, section 10.1.1); and more is read and written at once, since each
-time costs. It touches what Twisted does not promise to keep, and nothing else here does.
+for ``100 Continue`` (RFC 9110, section 10.1.1); more is read and written at once, since each time
+costs; and what the system takes at once is never copied into a buffer. It touches what Twisted does
+not promise to keep, and nothing else here does.
 """
 
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -24,6 +27,12 @@ from glance.identity.http import KEPT_CONNECTIONS, Address, calling, innermost
 
 #: Bytes read from a connection, and kept for one to be written, at once.
 CHUNK = 512 * 1024
+
+#: Bytes read at once while an answer's head is awaited: what follows it is copied for each line.
+_NARROW = 16 * 1024
+
+#: Paths that are sent as they are.
+_PLAIN = re.compile(r"[A-Za-z0-9/._-]*")
 
 # Parameters of glibc's mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -51,8 +60,9 @@ class Upload(Protocol):
 class Exchange:
     """A request and its answer, whose head is there."""
 
-    def __init__(self, response: Any, abort: Callable[[], None]) -> None:
+    def __init__(self, response: Any, abort: Callable[[], None], widen: Callable[[], None]) -> None:
         self._response = response
+        self._widen = widen
         self.abort = abort
         #: Whether more came than the answer announced.
         self.surplus = False
@@ -80,6 +90,7 @@ class Exchange:
 
     def deliverBody(self, protocol: IProtocol) -> None:
         """Have the answer's body delivered to a protocol, as Twisted does."""
+        self._widen()
         self._response.deliverBody(protocol)
 
 
@@ -118,7 +129,7 @@ class Exchanges:
         for name, value in headers.items():
             sent.setRawHeaders(name, [value])
         with calling(method, url):
-            uri = Address.from_text(url).to_uri().to_text().encode("ascii")
+            uri = _as_sent(url)
             asked: Any = self._agent.request(method.encode(), uri, sent, body)  # type: ignore[arg-type]
             try:
                 return await asked
@@ -129,6 +140,21 @@ class Exchanges:
                 if isinstance(cause, CancelledError) or isinstance(error, RequestGenerationFailed):
                     raise cause from None
                 raise
+
+
+def _as_sent(url: str) -> bytes:
+    """Return a URL in the form in which it is sent."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    if slash and _PLAIN.fullmatch(path):
+        return _origin_as_sent(f"{scheme}://{host}/") + path.encode("ascii")
+    return Address.from_text(url).to_uri().to_text().encode("ascii")
+
+
+@cache
+def _origin_as_sent(origin: str) -> bytes:
+    # What names of hosts may look like takes longer to find out than all else of a request.
+    return Address.from_text(origin).to_uri().to_text().encode("ascii")
 
 
 def _keep_memory(chunk_size: int) -> None:
@@ -172,6 +198,7 @@ class _Connection(HTTP11ClientProtocol):
     def __init__(self, quiescent: Callable[..., None], chunk_size: int) -> None:
         super().__init__(quiescent)
         self._chunk_size = chunk_size
+        self._narrow = min(_NARROW, chunk_size)
         self._early = False
         self._turn: object = None
         self._exchange: Exchange | None = None
@@ -180,10 +207,28 @@ class _Connection(HTTP11ClientProtocol):
         super().connectionMade()
         # Below TLS there is another one.
         bottom = getattr(self.transport, "transport", self.transport)
-        bottom.bufferSize = bottom.SEND_LIMIT = self._chunk_size
+        bottom.bufferSize, bottom.SEND_LIMIT = self._narrow, self._chunk_size
         self._bottom = bottom
+        self._put_aside = bottom.write
+        bottom.write = self._write
+
+    def _write(self, data: bytes) -> None:
+        """Write at once what the system takes at once; Twisted copies it first."""
+        bottom = self._bottom
+        ready = bottom.connected and not bottom.disconnecting and not self._unsent()
+        if ready and len(data) >= self._narrow:
+            sent = bottom.writeSomeData(data)
+            # What is wrong with the connection is found out once more, in its place.
+            if isinstance(sent, int):
+                data = data[sent:]
+        if data:
+            self._put_aside(data)
+
+    def _widen(self) -> None:
+        self._bottom.bufferSize = self._chunk_size
 
     def request(self, request: Any) -> Deferred[Any]:
+        self._bottom.bufferSize = self._narrow
         body = request.bodyProducer
         if body is not None:
             body.connected(self._unsent)
@@ -196,7 +241,7 @@ class _Connection(HTTP11ClientProtocol):
             self._responseDeferred.addCallback(self._answered_early, request)
 
         def made(response: Any) -> Exchange:
-            self._exchange = Exchange(response, lambda: self._abort(turn))
+            self._exchange = Exchange(response, lambda: self._abort(turn), self._widen)
             return self._exchange
 
         return answered.addCallback(made)
