@@ -402,6 +402,7 @@ class TestSizes(WireTestCase):
         self.patch(exchanges, "_NARROW", 100)
         opening = self.open()
         line = self.link()
+        line.head()
         line.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
         stream = self.successResultOf(opening)
         self.assertEqual(line.wire.bufferSize, 100)
