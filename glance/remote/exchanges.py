@@ -262,10 +262,9 @@ class _Connection(HTTP11ClientProtocol):
         parser.allHeadersReceived = heard
 
     def _answered_early(self, response: Any, request: Any) -> Any:
-        """Stop sending if the answer came in between, and let it count."""
+        """Let an answer count that came in between; who asked stops the body then."""
         if self._state in ("TRANSMITTING", "TRANSMITTING_AFTER_RECEIVING_RESPONSE"):
             self._early = True
-            request.stopWriting()
             self.transport.unregisterProducer()
             if self._state == "TRANSMITTING":
                 # From here on all is as if the whole request had been sent, but for the

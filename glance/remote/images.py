@@ -28,6 +28,7 @@ MARKERS = 8
 
 PATCH_TYPE = "application/openstack-images-v2.1-json-patch"
 OCTETS = "application/octet-stream"
+_JSON = "application/json"
 
 _IMAGES = "/v2/images"
 _PREFER = "include=members"
@@ -161,7 +162,7 @@ class RemoteImages:
         :raises Absent: there is no such image.
         """
         path = f"{_IMAGES}/{image_id}/file"
-        return await self._transfers.open(path, {"Accept": OCTETS}, offset)
+        return await self._transfers.open(path, {"Accept": f"{OCTETS}, {_JSON};q=0.5"}, offset)
 
     async def upload(
         self,
@@ -182,7 +183,8 @@ class RemoteImages:
             :meth:`takes_digests`.
         """
         size = stream.size if size is None else size
-        headers = {"Content-Type": OCTETS}
+        # Whatever goes wrong is told in JSON then.
+        headers = {"Content-Type": OCTETS, "Accept": _JSON}
         if size is not None:
             # Whatever is in between may send the body on in chunks.
             headers["X-OpenStack-Image-Size"] = str(size)

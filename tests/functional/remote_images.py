@@ -13,6 +13,7 @@ import pytest
 from twisted.internet import task
 from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
+from twisted.protocols import tls
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -47,9 +48,12 @@ def drive(work: Callable[[Any], Awaitable[T]]) -> T:
 
     reactor.callWhenRunning(begin)
     late = reactor.callLater(PATIENCE, reactor.stop)
-    # Twisted's client has bodies that are bytes sent by what else belongs to the one reactor.
+    # What Twisted sends a client's bytes with, and its TLS, else belong to the one reactor.
     cooperator = task.Cooperator(scheduler=lambda function: reactor.callLater(0, function))
-    with mock.patch.object(task, "_theCooperator", cooperator):
+    with (
+        mock.patch.object(task, "_theCooperator", cooperator),
+        mock.patch.object(tls, "_get_default_clock", lambda: reactor),
+    ):
         reactor.run(installSignalHandlers=False)
     if late.active():
         late.cancel()

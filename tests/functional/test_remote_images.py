@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
-from glance.remote.errors import Failed, Unreachable
+from glance.remote.endpoint import Endpoint
+from glance.remote.errors import Failed, Unreachable, Untrusted
+from glance.remote.service import Trust
+from glance.remote.side import Side, connect_images
 from glance.remote.trouble import may_pass
+from tests.certificates import Certificate
 from tests.functional.remote_images import (
     FORMATS,
     MIB,
@@ -28,6 +34,8 @@ from tests.functional.server import Server, eventually
 #: What a service must not have taken in at once, kernel and all, with the pieces below.
 IN_FLIGHT = 24 * MIB
 PIECE = 256 * 1024
+
+IMAGE = "11111111-1111-4111-8111-111111111111"
 
 
 @pytest.fixture
@@ -84,6 +92,35 @@ def test_image_that_is_too_large() -> None:
 
         drive(work)
         server.await_status(image_id, "queued")
+
+
+def test_everything_over_tls(tmp_path: Path) -> None:
+    authority = Certificate("authority", authority=True)
+    certificate, key = Certificate("localhost", authority).write(tmp_path, "server")
+    trusted = tmp_path / "authority.pem"
+    trusted.write_bytes(authority.pem)
+    context = ssl.create_default_context(cadata=authority.pem.decode())
+    settings = {"cert_file": certificate, "key_file": key}
+    with Server(settings=settings, tls=context) as server:
+        endpoint = Endpoint("localhost", server.port, "https")
+
+        async def work(reactor: Any) -> None:
+            trust = Trust(("cafile", str(trusted)))
+            images = await connect_images(reactor, Side("the test's", endpoint, trust=trust))
+            await everything(reactor, images)
+
+        drive(work)
+
+        async def nobody(reactor: Any) -> None:
+            images = await connect_images(reactor, Side("the test's", endpoint))
+            with pytest.raises(Untrusted):
+                await images.open_data(IMAGE)
+            with pytest.raises(Untrusted):
+                await images.upload(IMAGE, Given(reactor, b"0123"))
+
+        drive(nobody)
+        # That somebody hung up on it is not its mistake.
+        assert not server.trouble()
 
 
 class Slow:

@@ -156,6 +156,7 @@ class TestStream(StreamTestCase):
         self.assertEqual(self.reactor.tcpClients, [])
         # What is over does not touch what others do.
         stream.stop()
+        stream._exchange.abort()
         self.line.answer(OK)
         self.assertEqual(self.successResultOf(opening).size, 10)
         self.assertFalse(self.line.wire.aborted)

@@ -328,6 +328,13 @@ class TestUpload(UploadTestCase):
             self.over()
             self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_cancelled_before_there_is_a_connection(self):
+        stream = Bytes(10)
+        uploading = self.upload(stream)
+        uploading.cancel()
+        self.failureResultOf(uploading, CancelledError)
+        self.assertEqual(stream.calls, ["stop"])
+
     def test_cancelled_while_the_answer_is_awaited(self):
         self.wanted()
         self.send(b"0123456789", end=True)
