@@ -74,7 +74,9 @@ def test_trying_again(board, clock):
     # It begins anew: less is done, but the rate is what came in.
     board.moved(record(1), -2 * MIB)
     assert board.lines(80, 24)[0] == "  image (1)  0% of 4.0 MiB, 1.0 MiB/s, 4.0 s left"
-    assert board.lines(80, 24)[1].startswith("[........................]   0%")
+    assert board.lines(120, 24)[1] == (
+        "[........................]   0% 0 of 1 images, 0 bytes of 4.0 MiB, 1.0 MiB/s, 4.0 s left"
+    )
 
 
 def test_nothing_of_an_image_that_is_not_in_hand(board):
