@@ -161,9 +161,9 @@ class Sides:
 
     def __enter__(self) -> Sides:
         self.identity.up()
-        self.target = Server(
-            settings=self._target, options=self.identity.options(), room=self._room
-        )
+        # It asks about the token of each request, so that it knows at once which are taken back.
+        options = self.identity.options(token_cache_time=-1)
+        self.target = Server(settings=self._target, options=options, room=self._room)
         try:
             self.source.start()
             self.target.token = self.identity.token("admin", "member", "reader", project="admins")

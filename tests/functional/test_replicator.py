@@ -358,6 +358,7 @@ class TestWhoAsks:
         """Who logs in gets another one; the catalogue says where the target is."""
         case.images(*(bytes([n]) * 1000 for n in range(20)))
         lives: list[str] = []
+        taken: list[str] = []
 
         def log_in() -> str:
             lives.append(case.identity.token("admin", project="admins"))
@@ -381,14 +382,15 @@ class TestWhoAsks:
         with Proxy(case.source.port) as proxy:
             # Each is taken back as soon as it has done a little.
             def take_back() -> None:
-                case.identity.revoke(lives[-1])
-                if len(lives) < 4:
-                    proxy.alarm(3000, take_back)
+                if lives[-1] not in taken:
+                    taken.append(lives[-1])
+                    case.identity.revoke(lives[-1])
+                proxy.alarm(3000, take_back)
 
             proxy.alarm(3000, take_back)
             words = ("--target-cloud", "there", "--parallel", 2)
             done = case.run("livecopy", proxy.place, *words, OS_DEFAULT__TARGETTOKEN="")
-        assert len(lives) > 2
+        assert len(taken) > 2
         assert case.differences() == []
         assert "canary" not in done.said
 
