@@ -121,7 +121,8 @@ def _credentials(
     config: Mapping[str, Any], endpoint: Endpoint | None, where: str
 ) -> Credentials | str | None:
     kind = config.get("auth_type") or "password"
-    auth = dict(config.get("auth") or {})
+    # What comes from variables stands beside it.
+    auth = {**config, **(config.get("auth") or {})}
     if kind in (_NONE, _ADMIN_TOKEN):
         if endpoint is None:
             raise ConfigError(

@@ -103,6 +103,26 @@ def test_application_credential(read):
     assert (side.endpoint, side.interface, side.region) == (None, "public", None)
 
 
+def test_variables(read, monkeypatch):
+    for name, value in {
+        "OS_AUTH_URL": "https://keystone.example:5000/v3",
+        "OS_USERNAME": "uma",
+        "OS_PASSWORD": "canary-password",
+        "OS_PROJECT_NAME": "p",
+        "OS_USER_DOMAIN_ID": "d",
+        "OS_PROJECT_DOMAIN_ID": "d",
+        "OS_REGION_NAME": "RegionWest",
+    }.items():
+        monkeypatch.setenv(name, value)
+    side = read("envvars")
+    assert side.credentials.auth_url == "https://keystone.example:5000/v3"
+    user = body(side)["identity"]["password"]["user"]
+    assert user == {"name": "uma", "domain": {"id": "d"}, "password": "canary-password"}
+    assert body(side)["scope"] == {"project": {"name": "p", "domain": {"id": "d"}}}
+    assert side.region == "RegionWest"
+    assert "canary" not in repr(side)
+
+
 def test_token(read):
     assert body(read("token")) == {
         "identity": {"methods": ["token"], "token": {"id": "canary-token"}},
