@@ -1,6 +1,7 @@
 """Package the image service: console programs, twistd plugins, sample configuration."""
 
 import re
+from glob import glob
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -28,6 +29,8 @@ setup(
     # twisted.plugins has no __init__.py anywhere: it is Twisted's own plug-in folder.
     packages=[*find_packages(include=["glance", "glance.*"]), "twisted.plugins"],
     package_data={"glance": ["py.typed"]},
+    # Where glance.config.metadefs looks for them.
+    data_files=[("etc/glance/metadefs", sorted(glob("conf/metadefs/*.json", root_dir=HERE)))],
     install_requires=requirements("requirements.txt"),
     extras_require={
         "postgresql": ["psycopg[binary]>=3.2"],

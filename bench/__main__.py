@@ -3,7 +3,18 @@
 import sys
 from collections.abc import Sequence
 
-from bench import cache, chaos, fill, options, reload, replicate, run, scrub
+from bench import (
+    cache,
+    chaos,
+    fill,
+    metadefs,
+    metadefs_load,
+    options,
+    reload,
+    replicate,
+    run,
+    scrub,
+)
 from bench.fill import FillError
 from bench.identity import IdentityError
 from bench.wire import WireError
@@ -13,6 +24,8 @@ _ALONE = {
     "cache": cache.main,
     "cache-chaos": chaos.main,
     "fill": fill.main,
+    "metadefs": metadefs.main,
+    "metadefs-load": metadefs_load.main,
     "reload": reload.main,
     "replicate": replicate.main,
     "scrub": scrub.main,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from glance.api.metadefs import NAMESPACE, NAMESPACES
 from glance.api.routing import Route
 from glance.domain.preferences import INCLUDE_MEMBERS
 
@@ -44,6 +45,9 @@ _PART = {**_DATA, "Content-Range": _header("Which bytes", required=True, pattern
 #: By method, path and status: what answers of that route have beyond that.
 _BY_ROUTE: dict[tuple[str, str, int], dict[str, Any]] = {
     ("POST", "/images", 201): _CREATED,
+    ("POST", NAMESPACES, 201): {
+        "Location": _header("URL of the namespace", required=True, format="uri")
+    },
     ("PATCH", "/images/<image_id>", 415): _PATCH_REFUSED,
     ("GET", "/images", 200): _PREFERRED,
     ("GET", "/images/<image_id>", 200): _PREFERRED,
@@ -130,6 +134,46 @@ _NEXT: dict[tuple[str, str, int], tuple[dict[str, str], tuple[tuple[str, str], .
         (("GET", f"{_IMAGE}/locations"), ("GET", f"{_IMAGE}/tasks"), ("GET", _IMAGE)),
     ),
 }
+
+_NAMED = "$request.path.namespace_name"
+_PART_OF_NAMESPACE = {
+    "objects": "object_name", "properties": "property_name", "tags": "tag_name",
+}  # fmt: skip
+
+
+def _in_namespace(part: str) -> tuple[tuple[str, str], ...]:
+    path = f"{NAMESPACE}/{part}/<{_PART_OF_NAMESPACE[part]}>"
+    return tuple((method, path) for method in ("GET", "PUT", "DELETE"))
+
+
+_NEXT |= {
+    ("POST", NAMESPACES, 201): (
+        {"namespace_name": "$response.body#/namespace"},
+        (
+            *((method, NAMESPACE) for method in ("GET", "PUT", "DELETE")),
+            *((method, f"{NAMESPACE}/{part}") for part in _PART_OF_NAMESPACE
+              for method in ("GET", "POST", "DELETE")),
+            *((method, f"{NAMESPACE}/resource_types") for method in ("GET", "POST")),
+        ),
+    ),
+    ("GET", NAMESPACES, 200): (
+        {"namespace_name": "$response.body#/namespaces/0/namespace"}, (("GET", NAMESPACE),),
+    ),
+    **{
+        ("POST", f"{NAMESPACE}/{part}", 201): (
+            {"namespace_name": _NAMED, name: "$response.body#/name"}, _in_namespace(part),
+        )
+        for part, name in _PART_OF_NAMESPACE.items() if part != "tags"
+    },
+    ("POST", f"{NAMESPACE}/tags", 201): (
+        {"namespace_name": _NAMED, "tag_name": "$response.body#/tags/0/name"},
+        _in_namespace("tags"),
+    ),
+    ("POST", f"{NAMESPACE}/resource_types", 201): (
+        {"namespace_name": _NAMED, "resource_type_name": "$response.body#/name"},
+        (("DELETE", f"{NAMESPACE}/resource_types/<resource_type_name>"),),
+    ),
+}  # fmt: skip
 
 
 def links_of(found: Route, status: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from glance.api import contract_metadefs
 from glance.api.parameters import STORABLE_PATTERN
 from glance.domain.documents import MEMBER_STATUSES, TASK_STATUSES
 from glance.domain.image import INT_MAX
@@ -46,6 +47,7 @@ EXAMPLES: dict[str, Any] = {
     "new_member": {"member": "8989447062e04a818baf9e073fd04fa7"},
     "member_status": {"status": "accepted"},
     "new_location": {"url": _URL},
+    **contract_metadefs.EXAMPLES,
     "error": {
         "message": "No image found with ID 71c675ab-d94f-49cd-a114-e12490b328d9",
         "code": "404 Not Found",
@@ -101,6 +103,7 @@ def schemas(served: Mapping[str, Mapping[str, Any]]) -> dict[str, Schema]:
         "cache_pruned": _object({"total_files_pruned": _COUNT, "total_bytes_pruned": _COUNT}),
         "num_deleted": _object({"num_deleted": _COUNT}),
         "null": {"type": "null"},
+        **contract_metadefs.shapes(served, _plain),
         "schema": {
             **_object({"name": _TEXT, "properties": {"type": "object"}}),
             "description": "A JSON schema, with the relations of links as an older draft had them",

@@ -6,12 +6,16 @@ forms of ISO 8601, it does so out of kindness.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from glance.domain.digests import ALGORITHMS, DIGEST_HEADERS
 from glance.domain.documents import MEMBER_STATUSES
 from glance.domain.image import STATUSES, VISIBILITIES
 from glance.domain.listing import SORT_KEYS
+from glance.domain.metadefs import listing as metadefs
+from glance.domain.metadefs.names import LONGEST_NAME
+from glance.domain.metadefs.names import VISIBILITIES as METADEF_VISIBILITIES
 from glance.domain.preferences import INCLUDE_MEMBERS
 
 Schema = dict[str, Any]
@@ -41,14 +45,20 @@ _DIRECTION: Schema = {"type": "string", "enum": ["asc", "desc"]}
 _DIGEST = f"({'|'.join(ALGORITHMS)})=:[A-Za-z0-9+/]+={{0,2}}:"
 _PATTERN_OF_KEYS = "|".join(SORT_KEYS)
 
+#: What names of metadata definitions are: parts of paths.
+NAME_PATTERN = r"^[\u0001-.0-\uD7FF\uE000-\uFFFF]+$"
+_NAME: Schema = {"maxLength": LONGEST_NAME, "pattern": NAME_PATTERN}
+
 #: Parameters of queries and headers, by the names that routes use.
 PARAMETERS: dict[str, Schema] = {}
 #: Parameters that are parts of paths.
 PARTS: dict[str, Schema] = {}
 
 
-def _put(name: str, where: str, schema: Schema, description: str, **more: Any) -> None:
-    PARAMETERS[name] = {
+def _put(
+    name: str, where: str, schema: Schema, description: str, key: str | None = None, **more: Any
+) -> None:
+    PARAMETERS[key or name] = {
         "name": name, "in": where, "schema": schema, "description": description, **more,
     }  # fmt: skip
 
@@ -193,6 +203,13 @@ _part("member_id", "Project that the image is shared with")
 _part("tag", "The tag", maxLength=255, pattern=STORABLE_PATTERN)
 _part("store_id", "Identifier of a store")
 _part("name", "Name of a schema")
+_part("namespace_name", "Name of a namespace", example="OS::Software::DBMS", **_NAME)
+_part("object_name", "Name of an object", **_NAME)
+_part(
+    "property_name", "Name of a property; with its prefix, where a resource type is given", **_NAME
+)
+_part("tag_name", "The tag", **_NAME)
+_part("resource_type_name", "Name of a resource type", example="OS::Nova::Flavor", **_NAME)
 
 #: The order of filters in the description of the list of images.
 LIST_PARAMETERS = tuple(
@@ -200,3 +217,65 @@ LIST_PARAMETERS = tuple(
     for name, parameter in PARAMETERS.items()
     if parameter["in"] == "query" and name != "prefer"
 )
+
+# Of metadata definitions.
+
+
+def _listing(what: str, plural: str, keys: Sequence[str]) -> None:
+    """Declare how a list is cut and sorted."""
+    limit = {"type": "integer", "minimum": 0, "maximum": _INT64_MAX}
+    _query("limit", limit, f"Most {plural} of the page", key=f"{plural}_limit")
+    marker = f"Name of the last {what} of the page before"
+    _query("marker", _TEXT, marker, key=f"{plural}_marker")
+    sorts = {"type": "string", "enum": list(keys)}
+    _query("sort_key", sorts, "What to sort by; created_at if not given", key=f"{plural}_sort_key")
+    _query("sort_dir", _DIRECTION, "Direction; desc if not given", key=f"{plural}_sort_dir")
+
+
+_listing("namespace", "namespaces", metadefs.NAMESPACE_SORT_KEYS)
+_query(
+    "visibility",
+    {"type": "string", "enum": list(METADEF_VISIBILITIES)},
+    "Namespaces of one visibility",
+    key="namespaces_visibility",
+)
+_query(
+    "resource_types",
+    _TEXT,
+    f"Namespaces that are for one of these, at most {metadefs.MOST_RESOURCE_TYPES}, with commas in"
+    " between",
+    example="OS::Nova::Flavor,OS::Glance::Image",
+)
+_listing("tag", "tags", metadefs.TAG_SORT_KEYS)
+_query(
+    "limit",
+    {"type": "integer", "minimum": 1, "maximum": _INT64_MAX},
+    "Has no effect: all objects are listed",
+    key="objects_limit",
+    deprecated=True,
+)
+_query(
+    "visibility",
+    {"type": "string", "enum": [*METADEF_VISIBILITIES, "shared"]},
+    "Has no effect: all objects are listed",
+    key="objects_visibility",
+    deprecated=True,
+)
+_query(
+    "resource_type",
+    _TEXT,
+    "What properties are wanted for: their names have the prefix that they have there",
+    example="OS::Nova::Flavor",
+)
+_header(
+    "X-OpenStack-Append",
+    _FLAG,
+    "Whether tags that the namespace has stay; they are replaced otherwise",
+)
+
+NAMESPACES_PARAMETERS = (
+    "namespaces_limit", "namespaces_marker", "namespaces_sort_key", "namespaces_sort_dir",
+    "namespaces_visibility", "resource_types",
+)  # fmt: skip
+TAGS_PARAMETERS = ("tags_limit", "tags_marker", "tags_sort_key", "tags_sort_dir")
+OBJECTS_PARAMETERS = ("objects_limit", "objects_visibility")

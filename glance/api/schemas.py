@@ -28,3 +28,10 @@ class SchemasResource:
         if name not in self._rendered:
             raise NotFound
         return Reply(body=self._rendered[name])
+
+    @route("GET", "/schemas/metadefs/<name>", no_body=True, errors=(404,), reply="schema")
+    async def show_metadef(
+        self, request: StreamingRequest, context: RequestContext, name: str
+    ) -> Reply:
+        """Show one schema of metadata definitions."""
+        return await self.show(request, context, f"metadefs/{name}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from glance.cmd import manage_purge, manage_schema, manage_store
+from glance.cmd import manage_metadefs, manage_purge, manage_schema, manage_store
 from glance.cmd.common import run
 from glance.cmd.manage_action import Action, Category
 from glance.config import Loaded, load
@@ -18,7 +18,10 @@ from glance.config import Loaded, load
 USAGE = 2
 
 CATEGORIES = {
-    "db": Category("Work on the database.", {**manage_schema.ACTIONS, **manage_purge.ACTIONS}),
+    "db": Category(
+        "Work on the database.",
+        {**manage_schema.ACTIONS, **manage_metadefs.ACTIONS, **manage_purge.ACTIONS},
+    ),
     "store": Category("Work on the stores of image data.", manage_store.ACTIONS),
 }
 

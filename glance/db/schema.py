@@ -7,6 +7,8 @@ only then is alembic loaded. Whatever is called, calling it again does no harm.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection, Engine, delete, insert
 from sqlalchemy.exc import NoSuchTableError
 
@@ -36,6 +38,9 @@ __all__ = [
     "thd_version_control",
 ]
 
+#: Called with the connection, in the transaction that made the schema.
+Fill = Callable[[Connection], None]
+
 _RESUME = "The schema's creation broke off; first run: glance-manage db sync"
 
 
@@ -56,10 +61,12 @@ def thd_version(engine: Engine) -> tuple[str, ...]:
     return thd_status(engine).catalogue
 
 
-def thd_sync(engine: Engine, say: Say = silent) -> bool:
+def thd_sync(engine: Engine, say: Say = silent, thd_fill: Fill | None = None) -> bool:
     """Make the schema this release's, with all that needs; do nothing when it is.
 
     :param say: called with lines of progress.
+    :param thd_fill: puts into a database that was empty what it is to have from the beginning. On
+        PostgreSQL and SQLite there is either all of it or no schema.
     :returns: whether there was something to do.
     :raises SchemaError: the schema is not one that can be brought up to date.
     :raises Unavailable: the database cannot be reached.
@@ -73,6 +80,8 @@ def thd_sync(engine: Engine, say: Say = silent) -> bool:
             return False
         if status.state in {State.FRESH, State.INCOMPLETE}:
             _thd_create(connection, say, resumed=status.state is State.INCOMPLETE)
+            if thd_fill is not None:
+                thd_fill(connection)
         else:
             _thd_expand(connection, say)
             _thd_migrate(connection, say)

@@ -11,6 +11,7 @@ from typing import Any
 
 from glance.domain.errors import ConfigError
 from glance.domain.image import STATUSES, VISIBILITIES
+from glance.domain.metadefs.documents import metadef_schemas
 
 Document = dict[str, Any]
 
@@ -124,6 +125,7 @@ def served_schemas(
         "members": members_schema(),
         "task": task_schema(),
         "tasks": tasks_schema(),
+        **metadef_schemas(),
     }
 
 

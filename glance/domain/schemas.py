@@ -13,7 +13,6 @@ from uuid import uuid4
 import fastjsonschema
 
 from glance.domain.documents import (
-    UUID_PATTERN,
     Document,
     image_schema,
     images_schema,
@@ -23,11 +22,12 @@ from glance.domain.documents import (
     task_schema,
     tasks_schema,
 )
-from glance.domain.errors import ConfigError, Forbidden, Invalid
+from glance.domain.errors import ConfigError, Forbidden
 from glance.domain.image import INT_MAX, Image
 from glance.domain.protection import Guard
 from glance.domain.quotas import INTERNAL_PREFIX, Quotas
 from glance.domain.text import check_storable, shape, shorten
+from glance.domain.violations import explain, mismatch
 
 __all__ = [
     "BASE_FIELDS",
@@ -96,7 +96,7 @@ class ImageValidator:
         :raises Invalid: it is no object, or a field breaks a rule; the message names the field.
         """
         if not isinstance(body, dict):
-            raise _mismatch(f"it must be a JSON object, not {shape(body)}.")
+            raise mismatch("image", f"it must be a JSON object, not {shape(body)}.")
         self._check(self._whole, body)
 
     def validate_fields(self, fields: Mapping[str, Any]) -> None:
@@ -112,13 +112,15 @@ class ImageValidator:
         try:
             matches(fields)
         except fastjsonschema.JsonSchemaValueException as error:
-            raise _mismatch(_explain(error)) from None
+            raise mismatch("image", explain(error)) from None
         for name, value in fields.items():
             if name not in BASE_FIELDS:
                 _check_custom(name, value)
             elif name in ("min_ram", "min_disk"):
                 if not 0 <= value <= INT_MAX:
-                    raise _mismatch(f"{name!r} must be from 0 to {INT_MAX}, not {shape(value)}.")
+                    raise mismatch(
+                        "image", f"{name!r} must be from 0 to {INT_MAX}, not {shape(value)}."
+                    )
             elif name in ("name", "owner"):
                 check_storable(value or "", name)
             elif name == "tags":
@@ -214,42 +216,14 @@ def _culprit(document: Document) -> str:
 
 def _check_custom(name: str, value: object) -> None:
     if not name:
-        raise _mismatch("the name of a property must not be empty.")
+        raise mismatch("image", "the name of a property must not be empty.")
     if len(name) > _NAME_LENGTH:
-        raise _mismatch(f"the name {shorten(name)} is longer than {_NAME_LENGTH} characters.")
+        raise mismatch(
+            "image", f"the name {shorten(name)} is longer than {_NAME_LENGTH} characters."
+        )
     check_storable(name, f"The property name {shorten(name)}")
     # schema-image.json may allow other types; the catalogue holds text, or null where allowed.
     if isinstance(value, str):
         check_storable(value, f"Property {shorten(name)}")
     elif value is not None:
-        raise _mismatch(f"{shorten(name)} must be a string, not {shape(value)}.")
-
-
-def _mismatch(detail: str) -> Invalid:
-    return Invalid(f"Provided object does not match schema 'image': {detail}")
-
-
-def _explain(error: fastjsonschema.JsonSchemaValueException) -> str:
-    """Say what is wrong in our own words: the library's message would repeat all of a value."""
-    field = shorten(str(error.name).removeprefix("data").removeprefix("."))
-    given = shape(error.value)
-    wanted = error.rule_definition
-    if error.rule == "type":
-        kinds = wanted if isinstance(wanted, list) else [wanted]
-        return f"{field} must be of type {' or '.join(kinds)}, not {given}."
-    if error.rule == "enum":
-        choices = ", ".join("null" if choice is None else str(choice) for choice in wanted)
-        value = error.value
-        return (
-            f"{field} must be one of {choices},"
-            f" not {shorten(value) if isinstance(value, str) else given}."
-        )
-    if error.rule == "maxLength":
-        return f"{field} must be a string of length {wanted} at most, not {given}."
-    if error.rule == "required":
-        missing = [name for name in wanted if name not in error.value]
-        return f"{', '.join(missing)} must be given."
-    if error.rule == "pattern":
-        form = "be a UUID" if wanted == UUID_PATTERN else f"match {wanted}"
-        return f"{field} must {form}."
-    return f"{field} breaks the rule {error.rule}: {given} was given."
+        raise mismatch("image", f"{shorten(name)} must be a string, not {shape(value)}.")

@@ -29,6 +29,11 @@ def check_storable(text: str, what: str) -> None:
         )
 
 
+def is_storable(text: str) -> bool:
+    """Return whether every database in use can hold a text, and be asked for it."""
+    return _UNSTORABLE.search(text) is None
+
+
 def shorten(text: str) -> str:
     """Return a text in quotes, cut when it is long, for use in a message."""
     return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}…"

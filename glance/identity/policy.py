@@ -6,15 +6,18 @@ Rule names are those of the policy file (``get_image``, ``add_image``, …).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from zope.interface import Interface, implementer
 
-from glance.domain.errors import Forbidden
+from glance.domain.errors import Forbidden, GlanceError, NotFound
 from glance.domain.image import COMMUNITY, PUBLIC, Image, no_such_image
+from glance.domain.metadefs.model import Namespace, no_such_namespace
 from glance.identity.context import Identity, RequestContext
 from glance.identity.ruleset import RuleSet
-from glance.identity.targets import IMAGES, MAPPINGS, NOTHING, Kind
+from glance.identity.targets import IMAGES, MAPPINGS, NAMESPACES, NOTHING, Kind
+
+T = TypeVar("T")
 
 #: What a new visibility takes beside ``add_image`` or ``modify_image``.
 VISIBILITY_RULES = {PUBLIC: "publicize_image", COMMUNITY: "communitize_image"}
@@ -53,6 +56,27 @@ class IPolicy(Interface):
 
     def visible(context: RequestContext, images: list[Image]) -> list[Image]:
         """Return those of some images that the caller may know of (``get_image``), in order."""
+
+    def check_metadefs(
+        context: RequestContext, rule: str, namespace: Namespace | None = None
+    ) -> None:
+        """Check that a caller may do something to metadata definitions.
+
+        :param namespace: the namespace that it is to be done to, where it is one.
+        :raises Forbidden: the caller may not.
+        :raises NotFound: the caller may not, and may not know of the namespace either
+            (``get_metadef_namespace``).
+        """
+
+    def check_new_namespace(context: RequestContext, rule: str, namespace: Namespace) -> None:
+        """Check that a caller may do something to a namespace that is not there yet.
+
+        :raises Forbidden: the caller may not.
+        :raises NotFound: the caller may not, nor know of any namespace of its own.
+        """
+
+    def visible_namespaces(context: RequestContext, namespaces: list[Namespace]) -> list[Namespace]:
+        """Return those that the caller may know of (``get_metadef_namespace``), in order."""
 
     def holds(context: RequestContext, rule: str) -> bool:
         """Return whether a rule, one of the operator's own perhaps, says yes whatever the target.
@@ -118,12 +142,37 @@ class Policy:
 
     def visible(self, context: RequestContext, images: list[Image]) -> list[Image]:
         """See :meth:`IPolicy.visible`."""
-        answer = self.rules.answer("get_image", IMAGES, context.identity, context.is_admin)
-        if answer is True:
-            return images
-        if answer is False:
-            return []
-        return [image for image in images if answer(image)]
+        return _permitted(self.rules, context, "get_image", IMAGES, images)
+
+    def check_metadefs(
+        self, context: RequestContext, rule: str, namespace: Namespace | None = None
+    ) -> None:
+        """See :meth:`IPolicy.check_metadefs`."""
+        rules = self.rules
+        kind = NOTHING if namespace is None else NAMESPACES
+        if _allows(rules, context, rule, kind, namespace):
+            return
+        if namespace is None:
+            raise self._refused_of_all(context, rule)
+        if not _allows(rules, context, "get_metadef_namespace", kind, namespace):
+            raise no_such_namespace(namespace.name)
+        raise _refused(rule)
+
+    def check_new_namespace(self, context: RequestContext, rule: str, namespace: Namespace) -> None:
+        """See :meth:`IPolicy.check_new_namespace`."""
+        if not _allows(self.rules, context, rule, NAMESPACES, namespace):
+            raise self._refused_of_all(context, rule)
+
+    def _refused_of_all(self, context: RequestContext, rule: str) -> GlanceError:
+        if _allows(self.rules, context, "get_metadef_namespace", NOTHING, None):
+            return _refused(rule)
+        return NotFound("The resource could not be found.")
+
+    def visible_namespaces(
+        self, context: RequestContext, namespaces: list[Namespace]
+    ) -> list[Namespace]:
+        """See :meth:`IPolicy.visible_namespaces`."""
+        return _permitted(self.rules, context, "get_metadef_namespace", NAMESPACES, namespaces)
 
     def holds(self, context: RequestContext, rule: str) -> bool:
         """See :meth:`IPolicy.holds`."""
@@ -139,6 +188,17 @@ class Policy:
 def _allows(rules: RuleSet, context: RequestContext, rule: str, kind: Kind, target: Any) -> bool:
     answer = rules.answer(rule, kind, context.identity, context.is_admin)
     return answer if answer is True or answer is False else answer(target)
+
+
+def _permitted(
+    rules: RuleSet, context: RequestContext, rule: str, kind: Kind, targets: list[T]
+) -> list[T]:
+    answer = rules.answer(rule, kind, context.identity, context.is_admin)
+    if answer is True:
+        return targets
+    if answer is False:
+        return []
+    return [target for target in targets if answer(target)]
 
 
 def _refused(rule: str) -> Forbidden:

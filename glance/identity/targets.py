@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Any, Protocol
 
 from glance.domain.image import SHARED, Image
+from glance.domain.metadefs.model import Namespace
 
 #: Reads an attribute's text off a target; ``None`` when it has none.
 Getter = Callable[[Any], str | None]
@@ -69,6 +70,23 @@ class _Images:
         return {name: value for name, value in found.items() if value is not None}
 
 
+class _Namespaces:
+    """Namespaces of metadata definitions: name, visibility, owner, and that as ``project_id``."""
+
+    def attribute(self, name: str, project_id: str | None) -> Getter | str | None:
+        field = _NAMESPACE_FIELDS.get(name)
+        return None if field is None else attrgetter(field)
+
+    def mapping(self, target: Namespace, project_id: str | None) -> Mapping[str, Any]:
+        return {name: getattr(target, field) for name, field in _NAMESPACE_FIELDS.items()}
+
+
+#: Attributes of namespaces that checks may name, and the fields where they are.
+_NAMESPACE_FIELDS = {
+    "project_id": "owner", "owner": "owner", "visibility": "visibility", "namespace": "name",
+}  # fmt: skip
+
+
 class _Mappings:
     """Whatever has been put into a mapping of attributes by name."""
 
@@ -90,6 +108,7 @@ class _Nothing:
 
 
 IMAGES: Kind = _Images()
+NAMESPACES: Kind = _Namespaces()
 MAPPINGS: Kind = _Mappings()
 NOTHING: Kind = _Nothing()
 

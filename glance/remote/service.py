@@ -112,29 +112,30 @@ class ImageService:
             except CallFailed as error:
                 raise explain(error, self.endpoint, self._seconds) from None
 
-        return await self.authorized(ask, f"{method} {path}")
+        return await self.authorized(method, path, ask)
 
     async def authorized(
-        self, ask: Callable[[Mapping[str, str]], Awaitable[A | Answer]], what: str
+        self, method: str, path: str, ask: Callable[[Mapping[str, str]], Awaitable[A | Answer]]
     ) -> A:
         """Have a request made with a token, once more with another one if the first is refused.
 
+        :param path: below the endpoint, with a slash in front.
         :param ask: makes it with the headers that it is given. What it returns has a status; that
             of a failure is an :class:`~glance.identity.http.Answer`.
-        :param what: is asked, for the log.
         :returns: what it returned, of a status of success.
         :raises RemoteError: there is none.
         """
+
+        async def logged(token: str | None) -> A | Answer:
+            answer = await ask({} if token is None else {"X-Auth-Token": token})
+            url = self.endpoint.url + path
+            _log.debug("{method} {url}: {status}", method=method, url=url, status=answer.status)
+            return answer
+
         token = await self._tokens.current()
-        answer = await ask(_headers(token))
+        answer = await logged(token)
         if answer.status == 401 and (other := await self._tokens.renewed(token)) is not None:
-            answer = await ask(_headers(other))
-        _log.debug(
-            "{what} at {place}: {status}",
-            what=what,
-            place=self.endpoint.place,
-            status=answer.status,
-        )
+            answer = await logged(other)
         if answer.status // 100 == 2:
             return cast(A, answer)
         assert isinstance(answer, Answer)
@@ -178,10 +179,6 @@ class ImageService:
         kind = _KINDS.get(status, Failed)
         message = f"{text}: {said}" if said else f"{text}."
         return kind(message, status, said, _retry_after(answer))
-
-
-def _headers(token: str | None) -> dict[str, str]:
-    return {} if token is None else {"X-Auth-Token": token}
 
 
 def _retry_after(answer: Answer) -> float | None:

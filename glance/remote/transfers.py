@@ -71,7 +71,7 @@ class Transfers:
                 raise explain(error, self._service.endpoint, self._seconds) from None
             return exchange if exchange.status // 100 == 2 else await self._told(exchange)
 
-        exchange: Exchange = await self._service.authorized(ask, f"GET {path}")
+        exchange: Exchange = await self._service.authorized("GET", path, ask)
         try:
             begins = self._begin(exchange, offset)
         except RemoteError:
@@ -107,7 +107,7 @@ class Transfers:
             return answer
 
         try:
-            await self._service.authorized(ask, f"PUT {path}")
+            await self._service.authorized("PUT", path, ask)
         finally:
             stream.stop()
 

@@ -23,6 +23,11 @@ from glance.api.images import ImagesResource
 from glance.api.info import InfoResource
 from glance.api.locations import LocationsResource
 from glance.api.members import MembersResource
+from glance.api.metadef_namespaces import MetadefNamespacesResource
+from glance.api.metadef_objects import MetadefObjectsResource
+from glance.api.metadef_properties import MetadefPropertiesResource
+from glance.api.metadef_tags import MetadefTagsResource
+from glance.api.metadef_types import MetadefTypesResource
 from glance.api.openapi import OpenApiResource
 from glance.api.readiness import Readiness
 from glance.api.routing import marked
@@ -207,6 +212,11 @@ class ApiService(MultiService):
             StoresResource(policy, stores, keeper),
             InfoResource(settings.import_methods),
             UsageResource(database, limits, unified=conf.use_keystone_limits),
+            MetadefNamespacesResource(database, policy, settings),
+            MetadefTypesResource(database, policy),
+            MetadefPropertiesResource(database, policy),
+            MetadefObjectsResource(database, policy),
+            MetadefTagsResource(database, policy),
             SchemasResource(served),
         ]
         if self._tended is None:

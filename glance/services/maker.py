@@ -109,7 +109,7 @@ def thd_plan(
     wanted = _wanted(conf, authenticated, warn, handed_over)
     if loaded.embedded:
         loaded.thd_make_state_dir()
-    thd_check_database(loaded)
+    thd_check_database(loaded, warn)
     from glance.identity.limits import make_limits
     from glance.services.prepared import thd_prepare
     from glance.stores.registry import Stores

@@ -11,6 +11,7 @@ from datetime import timedelta
 from glance.config import Loaded
 from glance.config.programs import PROGRAMS, find_defaults
 from glance.domain.errors import ConfigError
+from glance.services.database_check import thd_make_embedded
 
 
 def thd_check(loaded: Loaded) -> bool:
@@ -40,7 +41,7 @@ def thd_check(loaded: Loaded) -> bool:
     engine = make_configured_engine(conf.database, conf.metadata_encryption_key)
     try:
         if loaded.embedded:
-            schema.thd_sync(engine)
+            thd_make_embedded(engine)
         else:
             schema.thd_status(engine).check_usable()
         until = utcnow() - timedelta(seconds=conf.scrub_time)

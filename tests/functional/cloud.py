@@ -7,11 +7,13 @@ three stores, one of them on a web server of the test's own; locations are shown
 from __future__ import annotations
 
 import http.server
+import itertools
 import threading
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from glance.identity.rules_metadefs import METADEFS
 from tests.functional.identity import IdentityServer
 from tests.functional.server import OCTETS, Answer, Server
 
@@ -79,6 +81,8 @@ class Cloud:
         self._cache = cache
         self._settings = settings or {}
         self._options = options or {}
+        self._numbers = itertools.count()
+        self._refusing: Server | None = None
 
     def __enter__(self) -> Cloud:
         self.identity = IdentityServer()
@@ -128,6 +132,8 @@ class Cloud:
         trace: TracebackType | None,
     ) -> None:
         self.server.close()
+        if self._refusing is not None:
+            self._refusing.close()
         self._web.shutdown()
         self._web.server_close()
         self.identity.__exit__(kind, value, trace)
@@ -185,6 +191,50 @@ class Cloud:
     def add_location(self, image_id: str, path: str = "copy", who: str = "member") -> Answer:
         value = {"url": self.url(path), "metadata": {}}
         return self.patch(who, image_id, {"op": "add", "path": "/locations/-", "value": value})
+
+    def namespace(self, **fields: Any) -> str:
+        """Create a namespace of metadata definitions that has one of everything; return its name.
+
+        It is private, and belongs to the member's project.
+        """
+        body = {
+            "namespace": f"Acme::{next(self._numbers)}",
+            "owner": "p1",
+            "resource_type_associations": [{"name": "OS::Acme::Anvil", "prefix": "acme_"}],
+            "properties": {"weight": {"title": "Weight", "type": "integer", "minimum": 1}},
+            "objects": [
+                {
+                    "name": "size",
+                    "required": ["width"],
+                    "properties": {"width": {"title": "Width", "type": "integer"}},
+                }
+            ],
+            "tags": [{"name": "spring"}],
+            **fields,
+        }
+        answer = self.call("admin", "POST", "/v2/metadefs/namespaces", body)
+        assert answer.status == 201, answer
+        return str(body["namespace"])
+
+    def refused(self, path: str) -> Answer:
+        """Ask for something in a service whose policy lets nobody look at metadata definitions."""
+        if self._refusing is None:
+            self._refusing = Server()
+            rules = self._refusing.home / "policy.yaml"
+            rules.write_text(
+                "\n".join(
+                    f"{rule.name}: '!'"
+                    for rule in METADEFS
+                    if rule.name.startswith(("get_", "list_"))
+                    and rule.name != "get_metadef_namespace"
+                )
+            )
+            self._refusing.configure({"oslo_policy": {"policy_file": rules}})
+            self._refusing.start()
+            namespace = {"namespace": "Acme", "properties": {}}
+            path_of_all = "/v2/metadefs/namespaces"
+            assert self._refusing.request("POST", path_of_all, namespace).status == 201
+        return self._refusing.request("GET", path)
 
     def share(self, image_id: str, project: str = "p2") -> None:
         path = f"/v2/images/{image_id}/members"

@@ -134,7 +134,11 @@ KNOWN_PARTS = {
     "member_id": ["p2"],
     "tag": ["spring"],
     "store_id": ["fast", "slow", "web"],
-    "name": ["image", "images", "member", "members", "task", "tasks"],
+    "name": ["image", "images", "member", "members", "namespace", "objects", "task", "tasks"],
+    "object_name": ["size"],
+    "property_name": ["weight", "acme_weight"],
+    "tag_name": ["spring"],
+    "resource_type_name": ["OS::Acme::Anvil"],
 }
 #: Images that have such a part.
 _WITH_PART = {"member_id": _shared, "tag": _in_two_stores, "store_id": _in_two_stores}
@@ -149,6 +153,8 @@ def _aim(data: st.DataObject, cloud: Cloud, case: Case, kind: Kind) -> None:
             continue
         if name == "image_id":
             parts[name] = kind(cloud)
+        elif name == "namespace_name":
+            parts[name] = cloud.namespace(visibility="public")
         else:
             parts[name] = data.draw(st.sampled_from(KNOWN_PARTS[name]))
     if case.headers and "X-Image-Meta-Store" in case.headers and data.draw(mostly):
@@ -159,6 +165,8 @@ def _aim(data: st.DataObject, cloud: Cloud, case: Case, kind: Kind) -> None:
         # Which data there will be, nobody knows who makes the digests up.
         for name in DIGEST_HEADERS:
             case.headers.pop(name, None)
+    if case.query and "resource_type" in case.query and data.draw(mostly):
+        case.query["resource_type"] = "OS::Acme::Anvil"
     if isinstance(case.body, dict | list) and data.draw(mostly):
         case.body = _with(case.body, {"owner": "p1", "url": cloud.url("it")})
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,65 +20,23 @@ from typing import Any
 import glance.api
 from glance.api.routing import Route, routes_of, statuses_of
 from tests.functional.cloud import CALLERS, DATA, UNKNOWN, V21, Cloud
+from tests.functional.matrix_cases import (
+    Call,
+    Case,
+    Scenario,
+    admins,
+    everybody,
+    seen,
+    unknown,
+    who,
+)
+from tests.functional.matrix_metadefs import METADEF_ROUTES
 from tests.functional.server import OCTETS, Answer, Server
-
-
-@dataclass(frozen=True)
-class Call:
-    """A request, but for who makes it."""
-
-    path: str
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-Scenario = Callable[[Cloud], Answer]
-
-
-@dataclass(frozen=True)
-class Case:
-    """How a route is driven.
-
-    :param call: makes what the request is about, and the request.
-    :param gets: the status that each caller gets.
-    :param also: further statuses of the route, by what brings them about.
-    """
-
-    call: Callable[[Cloud], Call]
-    gets: Mapping[str, int]
-    also: Mapping[int, Scenario] = field(default_factory=dict)
-
-
-def _who(
-    admin: int, member: int, reader: int, no_role: int, other: int, service: int
-) -> dict[str, int]:
-    statuses = (admin, member, reader, no_role, other, service, 401)
-    return dict(zip(CALLERS, statuses, strict=True))
-
-
-def _open(status: int) -> dict[str, int]:
-    """Everybody with a token gets the same."""
-    return _who(status, status, status, status, status, status)
-
-
-def _admins(status: int) -> dict[str, int]:
-    """Administrators alone."""
-    return _who(status, 403, 403, 403, 403, 403)
 
 
 def _owned(status: int) -> dict[str, int]:
     """The owner's members and administrators change an image of one project."""
-    return _who(status, status, 403, 404, 404, 404)
-
-
-def _seen(status: int) -> dict[str, int]:
-    """The owner's readers and administrators see an image of one project."""
-    return _who(status, status, status, 404, 404, 404)
-
-
-def _unknown(method: str, path: str, body: Any = None, **headers: str) -> Scenario:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda cloud: cloud.call("admin", method, path, body, named)
+    return who(status, status, 403, 404, 404, 404)
 
 
 def _of_image(tail: str = "", body: Any = None, **fields: Any) -> Callable[[Cloud], Call]:
@@ -170,7 +127,7 @@ def _action(name: str) -> Case:
     return Case(
         call,
         _owned(204),
-        {404: _unknown("POST", f"/v2/images/{UNKNOWN}/actions/{name}")},
+        {404: unknown("POST", f"/v2/images/{UNKNOWN}/actions/{name}")},
     )
 
 
@@ -237,10 +194,10 @@ def _without_other_nodes(cloud: Cloud) -> Answer:
 _TAG = "/tags/spring"
 
 ROUTES: dict[str, Case] = {
-    "GET /images": Case(lambda cloud: Call("/v2/images"), _who(200, 200, 200, 403, 200, 403)),
+    "GET /images": Case(lambda cloud: Call("/v2/images"), who(200, 200, 200, 403, 200, 403)),
     "POST /images": Case(
         lambda cloud: Call("/v2/images", {"name": "new"}),
-        _who(201, 201, 403, 403, 201, 403),
+        who(201, 201, 403, 403, 201, 403),
         {
             409: lambda cloud: cloud.call("member", "POST", "/v2/images", {"id": cloud.create()}),
             413: lambda cloud: cloud.call(
@@ -249,7 +206,7 @@ ROUTES: dict[str, Case] = {
         },
     ),
     "GET /images/<image_id>": Case(
-        _of_image(), _seen(200), {404: _unknown("GET", f"/v2/images/{UNKNOWN}")}
+        _of_image(), seen(200), {404: unknown("GET", f"/v2/images/{UNKNOWN}")}
     ),
     "PATCH /images/<image_id>": Case(
         lambda cloud: Call(
@@ -286,7 +243,7 @@ ROUTES: dict[str, Case] = {
     ),
     "GET /images/<image_id>/file": Case(
         _of_image("/file"),
-        _who(200, 200, 403, 404, 404, 404),
+        who(200, 200, 403, 404, 404, 404),
         {
             204: _no_data("GET"),
             206: lambda cloud: _download(cloud, Range="bytes=1-2"),
@@ -296,14 +253,14 @@ ROUTES: dict[str, Case] = {
     ),
     "HEAD /images/<image_id>/file": Case(
         _of_image("/file"),
-        _who(200, 200, 403, 404, 404, 404),
+        who(200, 200, 403, 404, 404, 404),
         {204: _no_data("HEAD"), 304: _not_modified("HEAD")},
     ),
     "POST /images/<image_id>/actions/deactivate": _action("deactivate"),
     "POST /images/<image_id>/actions/reactivate": _action("reactivate"),
     "GET /images/<image_id>/members": Case(
         _shared(""),
-        _who(200, 200, 200, 404, 200, 404),
+        who(200, 200, 200, 404, 200, 404),
         {
             403: lambda cloud: cloud.call(
                 "member", "GET", f"/v2/images/{cloud.create(visibility='private')}/members"
@@ -312,70 +269,76 @@ ROUTES: dict[str, Case] = {
     ),
     "POST /images/<image_id>/members": Case(
         _shared("", {"member": "p3"}),
-        _who(200, 200, 403, 404, 403, 404),
+        who(200, 200, 403, 404, 403, 404),
         {409: lambda cloud: _as_member_of(cloud, {"member": "p2"}), 413: _one_member_more},
     ),
     "GET /images/<image_id>/members/<member_id>": Case(
-        _shared("/p2"), _who(200, 200, 200, 404, 200, 404)
+        _shared("/p2"), who(200, 200, 200, 404, 200, 404)
     ),
     "PUT /images/<image_id>/members/<member_id>": Case(
-        _shared("/p2", {"status": "accepted"}), _who(200, 403, 403, 404, 200, 404)
+        _shared("/p2", {"status": "accepted"}), who(200, 403, 403, 404, 200, 404)
     ),
     "DELETE /images/<image_id>/members/<member_id>": Case(
-        _shared("/p2"), _who(204, 204, 403, 404, 403, 404)
+        _shared("/p2"), who(204, 204, 403, 404, 403, 404)
     ),
     "POST /images/<image_id>/locations": Case(
         _locations(),
-        _who(202, 202, 403, 404, 404, 404),
+        who(202, 202, 403, 404, 404, 404),
         {409: lambda cloud: _add_location(cloud, cloud.image(), cloud.url("it"))},
     ),
     "GET /images/<image_id>/locations": Case(
-        _of_image("/locations"), _who(200, 403, 403, 404, 404, 404)
+        _of_image("/locations"), who(200, 403, 403, 404, 404, 404)
     ),
-    "GET /images/<image_id>/tasks": Case(_of_image("/tasks"), _seen(200)),
-    "GET /info/stores": Case(lambda cloud: Call("/v2/info/stores"), _open(200)),
+    "GET /images/<image_id>/tasks": Case(_of_image("/tasks"), seen(200)),
+    "GET /info/stores": Case(lambda cloud: Call("/v2/info/stores"), everybody(200)),
     "GET /info/stores/detail": Case(
-        lambda cloud: Call("/v2/info/stores/detail"), _who(200, 403, 403, 403, 403, 200)
+        lambda cloud: Call("/v2/info/stores/detail"), who(200, 403, 403, 403, 403, 200)
     ),
     "DELETE /stores/<store_id>/<image_id>": Case(
         _copy_in_fast,
-        _who(204, 403, 403, 404, 404, 404),
+        who(204, 403, 403, 404, 404, 404),
         {409: lambda cloud: cloud.call("admin", "DELETE", f"/v2/stores/x/{cloud.image()}")},
     ),
-    "GET /cache": Case(lambda cloud: Call("/v2/cache"), _admins(200)),
-    "DELETE /cache": Case(lambda cloud: Call("/v2/cache"), _admins(204)),
+    "GET /cache": Case(lambda cloud: Call("/v2/cache"), admins(200)),
+    "DELETE /cache": Case(lambda cloud: Call("/v2/cache"), admins(204)),
     "PUT /cache/<image_id>": Case(
         _cached(),
-        _who(202, 403, 403, 404, 404, 404),
-        {404: _unknown("PUT", f"/v2/cache/{UNKNOWN}")},
+        who(202, 403, 403, 404, 404, 404),
+        {404: unknown("PUT", f"/v2/cache/{UNKNOWN}")},
     ),
     "DELETE /cache/<image_id>": Case(
         _cached(),
-        _who(204, 403, 403, 404, 404, 404),
-        {404: _unknown("DELETE", f"/v2/cache/{UNKNOWN}")},
+        who(204, 403, 403, 404, 404, 404),
+        {404: unknown("DELETE", f"/v2/cache/{UNKNOWN}")},
     ),
     "GET /cache/nodes/<image_id>": Case(
         _cached("/v2/cache/nodes/"),
-        _admins(200),
-        {404: _unknown("GET", f"/v2/cache/nodes/{UNKNOWN}"), 409: _without_other_nodes},
+        admins(200),
+        {404: unknown("GET", f"/v2/cache/nodes/{UNKNOWN}"), 409: _without_other_nodes},
     ),
-    "POST /cache/clean": Case(lambda cloud: Call("/v2/cache/clean"), _admins(200)),
-    "POST /cache/prune": Case(lambda cloud: Call("/v2/cache/prune"), _admins(200)),
-    "GET /cached_images": Case(lambda cloud: Call("/v2/cached_images"), _admins(200)),
-    "DELETE /cached_images": Case(lambda cloud: Call("/v2/cached_images"), _admins(200)),
-    "DELETE /cached_images/<image_id>": Case(_cached("/v2/cached_images/"), _admins(200)),
-    "GET /queued_images": Case(lambda cloud: Call("/v2/queued_images"), _admins(200)),
-    "DELETE /queued_images": Case(lambda cloud: Call("/v2/queued_images"), _admins(200)),
-    "PUT /queued_images/<image_id>": Case(_cached("/v2/queued_images/"), _admins(200)),
-    "DELETE /queued_images/<image_id>": Case(_cached("/v2/queued_images/"), _admins(200)),
-    "GET /info/import": Case(lambda cloud: Call("/v2/info/import"), _open(200)),
-    "GET /info/usage": Case(lambda cloud: Call("/v2/info/usage"), _open(200)),
+    "POST /cache/clean": Case(lambda cloud: Call("/v2/cache/clean"), admins(200)),
+    "POST /cache/prune": Case(lambda cloud: Call("/v2/cache/prune"), admins(200)),
+    "GET /cached_images": Case(lambda cloud: Call("/v2/cached_images"), admins(200)),
+    "DELETE /cached_images": Case(lambda cloud: Call("/v2/cached_images"), admins(200)),
+    "DELETE /cached_images/<image_id>": Case(_cached("/v2/cached_images/"), admins(200)),
+    "GET /queued_images": Case(lambda cloud: Call("/v2/queued_images"), admins(200)),
+    "DELETE /queued_images": Case(lambda cloud: Call("/v2/queued_images"), admins(200)),
+    "PUT /queued_images/<image_id>": Case(_cached("/v2/queued_images/"), admins(200)),
+    "DELETE /queued_images/<image_id>": Case(_cached("/v2/queued_images/"), admins(200)),
+    "GET /info/import": Case(lambda cloud: Call("/v2/info/import"), everybody(200)),
+    "GET /info/usage": Case(lambda cloud: Call("/v2/info/usage"), everybody(200)),
+    **METADEF_ROUTES,
     "GET /schemas/<name>": Case(
         lambda cloud: Call("/v2/schemas/image"),
-        _open(200),
-        {404: _unknown("GET", "/v2/schemas/none")},
+        everybody(200),
+        {404: unknown("GET", "/v2/schemas/none")},
     ),
-    "GET /openapi.json": Case(lambda cloud: Call("/v2/openapi.json"), _open(200)),
+    "GET /schemas/metadefs/<name>": Case(
+        lambda cloud: Call("/v2/schemas/metadefs/namespace"),
+        everybody(200),
+        {404: unknown("GET", "/v2/schemas/metadefs/none")},
+    ),
+    "GET /openapi.json": Case(lambda cloud: Call("/v2/openapi.json"), everybody(200)),
 }
 
 #: Routes that are there only where several stores are configured, or a cache.
@@ -397,9 +360,10 @@ Every route with the policy rules that it asks, what each kind of caller gets fo
 could succeed, and the further statuses that it may answer. Made by the functional tests, which
 drive all of it against a running service: ``python -m tests.functional.matrix`` writes this page.
 
-The callers are an administrator; a member and a reader of the project that owns the image, and one
-of its users without a role; a member of another project, with which the image is shared where the
-route is about members; a service; and somebody without a token.
+The callers are an administrator; a member and a reader of the project that owns the image, or the
+namespace of metadata definitions, and one of its users without a role; a member of another project,
+with which the image is shared where the route is about members; a service; and somebody without a
+token. Images and namespaces are private.
 
 Beside these, every route may answer 400 (malformed), 401 (no valid token), 431 (headers or request
 id too long) and 503 with ``Retry-After`` (a part of the service does not answer); those that take a

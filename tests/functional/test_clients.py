@@ -1,11 +1,6 @@
-"""The field's own clients, unchanged, from the package index: do they do their work with us?
-
-They live in a virtual environment of their own (``tests/venvs.py``); ``GLANCE_CLIENTS_VENV`` names
-one that is there already.
-"""
+"""The field's own clients: do they do their work with us, as far as images are concerned?"""
 
 import json
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -13,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.functional.clients import Clients, clients, venv
 from tests.functional.server import Server
 from tests.functional.wire import MIB, data_of
-from tests.venvs import virtual_environment
+
+__all__ = ["clients", "venv"]
 
 pytestmark = pytest.mark.clients
 
@@ -30,38 +27,6 @@ class DiskImage:
     @property
     def data(self) -> bytes:
         return self.path.read_bytes()
-
-
-@dataclass(frozen=True)
-class Clients:
-    """Where the clients are, and where they leave what they write."""
-
-    venv: Path
-    home: Path
-
-    def run(self, program: str, *arguments: str, stdin: str | None = None) -> str:
-        ran = subprocess.run(
-            [self.venv / "bin" / program, *arguments],
-            cwd=self.home,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.home), "LC_ALL": "C.UTF-8"},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert ran.returncode == 0, f"{program} {arguments}: {ran.stdout}\n{ran.stderr}"
-        return ran.stdout
-
-
-@pytest.fixture(scope="session")
-def venv() -> Path:
-    return virtual_environment("clients")
-
-
-@pytest.fixture
-def clients(venv: Path, tmp_path: Path) -> Clients:
-    return Clients(venv, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,6 @@ class Setup:
 IMPORT = "the service does not import images"
 NOVA = "tests a compute service as well"
 TAKEN_OFF = "expects that an image keeps a location whose data is not as the user has stated"
-METADEFS = "the service has no metadata definitions"
 
 STRICT = Setup(
     {},
@@ -54,11 +53,6 @@ STRICT = Setup(
               "test_task_create_fake_image_location", "the service makes no tasks"),
         Known("skip", "v2.admin.test_images.ImportCopyImagesTest", IMPORT),
         Known("skip", "v2.admin.test_images.MultiStoresImagesTest", IMPORT),
-        Known("fail", "v2.admin.test_images_metadefs_namespace_objects", METADEFS),
-        Known("fail", "v2.admin.test_images_metadefs_namespace_properties", METADEFS),
-        Known("fail", "v2.admin.test_images_metadefs_namespace_tags", METADEFS),
-        Known("fail", "v2.admin.test_images_metadefs_namespaces", METADEFS),
-        Known("fail", "v2.admin.test_images_metadefs_resource_types", METADEFS),
         Known("skip", "v2.test_images.ImportImagesTest", IMPORT),
         Known("skip", "v2.test_images.MultiStoresImportImagesTest", IMPORT),
         Known("skip", "v2.test_images.StoreWeightTest", IMPORT),
@@ -74,7 +68,6 @@ STRICT = Setup(
               "test_add_location_for_image_with_do_secure_hash_true", TAKEN_OFF),
         Known("skip", "v2.test_images_dependency", NOVA),
         Known("skip", "v2.test_images_formats", NOVA),
-        Known("fail", "v2.test_images_metadefs_schema", METADEFS),
         Known("skip", "v2.test_images_negative.ImportImagesNegativeTest", IMPORT),
     ],
 )  # fmt: skip

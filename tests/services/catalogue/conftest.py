@@ -9,7 +9,7 @@ import pytest
 
 from glance.db import schema
 from glance.db.engine import make_engine
-from tests.services.catalogue.support import Catalogue
+from tests.services.catalogue.support import Catalogue, Crowd
 
 SERVERS = [
     pytest.param("postgresql", marks=pytest.mark.service),
@@ -71,3 +71,10 @@ def sqlite_catalogue(sqlite_catalogue_url: str) -> Iterator[Catalogue]:
 def server_catalogue(server_catalogue_url: str) -> Iterator[Catalogue]:
     """An empty catalogue on each server in turn."""
     yield from _opened(server_catalogue_url)
+
+
+@pytest.fixture
+def crowd(catalogue: Catalogue, catalogue_url: str) -> Iterator[Crowd]:
+    crowd = Crowd(catalogue_url)
+    yield crowd
+    crowd.stop()

@@ -47,6 +47,10 @@ class Meter:
         measure = {"sqlite": self._steps, "postgresql": self._pages, "mysql": self._rows}
         return measure[self._kind](lambda: interaction(self._connection, *args))
 
+    def statements(self, interaction: Any, *args: Any) -> int:
+        """Return how many statements an interaction runs."""
+        return len(self._seen(lambda: interaction(self._connection, *args)))
+
     def _steps(self, run: Callable[[], Any]) -> int:
         raw: Any = self._connection.connection.dbapi_connection
         steps = 0

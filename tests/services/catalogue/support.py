@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 
 from glance.db import images
 from glance.db.columns import utcnow
+from glance.db.engine import make_engine
 from glance.db.own_tables import image_tombstones, quota_owners, transfer_leases
 from glance.db.tables import (
     cached_images,
@@ -22,6 +23,14 @@ from glance.db.tables import (
     image_tags,
     node_reference,
 )
+from glance.db.tables_metadefs import (
+    metadef_namespace_resource_types,
+    metadef_namespaces,
+    metadef_objects,
+    metadef_properties,
+    metadef_resource_types,
+    metadef_tags,
+)
 from glance.db.txdbapi import Database
 from glance.domain.image import Image
 from glance.domain.viewer import Viewer
@@ -29,11 +38,16 @@ from glance.domain.viewer import Viewer
 ADMIN = Viewer(is_admin=True)
 TABLES = (
     transfer_leases, quota_owners, image_tombstones, image_members, image_properties, image_tags,
-    image_locations, images.images, cached_images, node_reference,
+    image_locations, images.images, cached_images, node_reference, metadef_tags, metadef_objects,
+    metadef_properties, metadef_namespace_resource_types, metadef_namespaces,
+    metadef_resource_types,
 )  # fmt: skip
 
 #: Longer than any answer takes; only a deadlock waits for it.
 PATIENCE = 120
+
+#: How many work on a catalogue at once.
+WRITERS = 16
 
 
 class _InlineThreads:
@@ -157,3 +171,21 @@ class PumpedReactor(Clock):
             else:
                 f(*args)
         return [outcomes[n] for n in range(len(answers))]
+
+
+class Crowd:
+    """A database with real threads."""
+
+    def __init__(self, url: str, threads: int = WRITERS) -> None:
+        self.reactor = PumpedReactor()
+        engine = make_engine(url, sqlite_synchronous=False)
+        self.database = Database(engine, self.reactor, threads=threads)
+        self.database.start()
+
+    def results(self, interaction: Any, *arguments: tuple[Any, ...]) -> list[Any]:
+        """Run an interaction with each of some arguments, all at once."""
+        run = self.database.runInteraction
+        return self.reactor.results([run(interaction, *given) for given in arguments])
+
+    def stop(self) -> None:
+        self.reactor.results([self.database.stop()])

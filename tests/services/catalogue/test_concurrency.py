@@ -5,53 +5,28 @@ from __future__ import annotations
 import multiprocessing
 import random
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from glance.db import images, leases
-from glance.db.engine import make_engine
 from glance.db.tables import (
     image_locations,
     image_properties,
     image_tags,
 )
-from glance.db.txdbapi import Database
 from glance.domain.errors import Conflict, Duplicate, NotFound
 from glance.domain.image import Image, Location
-from tests.services.catalogue.support import ADMIN, PATIENCE, Catalogue, PumpedReactor
-
-WRITERS = 16
-
-
-class Crowd:
-    """A database with real threads."""
-
-    def __init__(self, url: str, threads: int = WRITERS) -> None:
-        self.reactor = PumpedReactor()
-        engine = make_engine(url, sqlite_synchronous=False)
-        self.database = Database(engine, self.reactor, threads=threads)
-        self.database.start()
-
-    def results(self, interaction: Any, *arguments: tuple[Any, ...]) -> list[Any]:
-        """Run an interaction with each of some arguments, all at once."""
-        run = self.database.runInteraction
-        return self.reactor.results([run(interaction, *given) for given in arguments])
-
-    def stop(self) -> None:
-        self.reactor.results([self.database.stop()])
-
-
-@pytest.fixture
-def crowd(catalogue: Catalogue, catalogue_url: str) -> Iterator[Crowd]:
-    crowd = Crowd(catalogue_url)
-    yield crowd
-    crowd.stop()
+from tests.services.catalogue.support import (
+    ADMIN,
+    PATIENCE,
+    WRITERS,
+    Catalogue,
+    Crowd,
+)
 
 
 def test_one_of_two_moves_wins(crowd: Crowd, catalogue: Catalogue) -> None:
