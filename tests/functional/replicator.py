@@ -247,7 +247,7 @@ class Case:
     @contextmanager
     def never_wrong(self) -> Iterator[None]:
         """See to it that no image is active on the target with other data than it has."""
-        with replication.NeverWrong(self.source, self.target):
+        with replication.NeverWrong(self.source, self.target, self.tag):
             yield
 
     def interrupted(self, number: int, alarm: Alarm, count: int, *words: object) -> Done:
