@@ -4,15 +4,13 @@ Twisted's client does what is needed but for four things, which :class:`_Connect
 answer counts when its head is there, also while the request is still being sent; a request can wait
 for ``100 Continue`` (RFC 9110, section 10.1.1); more is read and written at once, since each time
 costs; and what the system takes at once is never copied into a buffer. It touches what Twisted does
-not promise to keep, and nothing else here does.
+not promise to keep, and so does :mod:`glance.remote.splicing`; nothing else here.
 """
 
 from __future__ import annotations
 
 import ctypes
-import re
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -24,15 +22,13 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IPolicyForHTTPS
 
 from glance.identity.http import KEPT_CONNECTIONS, Address, calling, innermost
+from glance.remote.splicing import Inlet, Outlet
 
 #: Bytes read from a connection, and kept for one to be written, at once.
 CHUNK = 512 * 1024
 
 #: Bytes read at once while an answer's head is awaited: what follows it is copied for each line.
 _NARROW = 16 * 1024
-
-#: Paths that are sent as they are.
-_PLAIN = re.compile(r"[A-Za-z0-9/._-]*")
 
 # Parameters of glibc's mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -44,10 +40,11 @@ class Upload(Protocol):
 
     length: Any
 
-    def connected(self, unsent: Callable[[], int]) -> None:
+    def connected(self, unsent: Callable[[], int], outlet: Outlet | None = None) -> None:
         """Note that the request's head is being sent.
 
         :param unsent: tells how many bytes the connection has still to hand to the system.
+        :param outlet: where the body can go without coming through us; ``None`` for nowhere.
         """
 
     def proceed(self) -> None:
@@ -60,10 +57,18 @@ class Upload(Protocol):
 class Exchange:
     """A request and its answer, whose head is there."""
 
-    def __init__(self, response: Any, abort: Callable[[], None], widen: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        response: Any,
+        abort: Callable[[], None],
+        widen: Callable[[], None],
+        inlet: Callable[[], Inlet | None],
+    ) -> None:
         self._response = response
         self._widen = widen
         self.abort = abort
+        #: Returns where the body comes from, if it may go from there without coming through us.
+        self.inlet = inlet
         #: Whether more came than the answer announced.
         self.surplus = False
 
@@ -129,7 +134,7 @@ class Exchanges:
         for name, value in headers.items():
             sent.setRawHeaders(name, [value])
         with calling(method, url):
-            uri = _as_sent(url)
+            uri = Address.from_text(url).to_uri().to_text().encode("ascii")
             asked: Any = self._agent.request(method.encode(), uri, sent, body)  # type: ignore[arg-type]
             try:
                 return await asked
@@ -140,21 +145,6 @@ class Exchanges:
                 if isinstance(cause, CancelledError) or isinstance(error, RequestGenerationFailed):
                     raise cause from None
                 raise
-
-
-def _as_sent(url: str) -> bytes:
-    """Return a URL in the form in which it is sent."""
-    scheme, _, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    if slash and _PLAIN.fullmatch(path):
-        return _origin_as_sent(f"{scheme}://{host}/") + path.encode("ascii")
-    return Address.from_text(url).to_uri().to_text().encode("ascii")
-
-
-@cache
-def _origin_as_sent(origin: str) -> bytes:
-    # What names of hosts may look like takes longer to find out than all else of a request.
-    return Address.from_text(origin).to_uri().to_text().encode("ascii")
 
 
 def _keep_memory(chunk_size: int) -> None:
@@ -231,7 +221,8 @@ class _Connection(HTTP11ClientProtocol):
         self._bottom.bufferSize = self._narrow
         body = request.bodyProducer
         if body is not None:
-            body.connected(self._unsent)
+            outlet = Outlet(self._bottom, self._unsent) if self._is_plain() else None
+            body.connected(self._unsent, outlet)
         answered = super().request(request)
         turn = self._turn = object()
         self._exchange = None
@@ -241,7 +232,7 @@ class _Connection(HTTP11ClientProtocol):
             self._responseDeferred.addCallback(self._answered_early, request)
 
         def made(response: Any) -> Exchange:
-            self._exchange = Exchange(response, lambda: self._abort(turn), self._widen)
+            self._exchange = Exchange(response, lambda: self._abort(turn), self._widen, self._inlet)
             return self._exchange
 
         return answered.addCallback(made)
@@ -289,6 +280,16 @@ class _Connection(HTTP11ClientProtocol):
             # What was not sent yet is not wanted.
             self.transport.abortConnection()
         super()._giveUp(reason)
+
+    def _inlet(self) -> Inlet | None:
+        counter: Any = getattr(self._parser, "bodyDecoder", None)
+        if self._is_plain() and getattr(counter, "contentLength", None) is not None:
+            return Inlet(self._bottom, counter)
+        return None
+
+    def _is_plain(self) -> bool:
+        """Tell whether there is nothing between us and the system, such as TLS."""
+        return self._bottom is self.transport and hasattr(self._bottom, "fileno")
 
     def _abort(self, turn: object) -> None:
         # Once an exchange is over, the connection is another's.

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, fail, succeed
 from twisted.internet.error import ConnectionLost
-from twisted.trial.unittest import SynchronousTestCase
 
 from glance.domain.errors import Invalid
-from glance.identity.http import Address
 from glance.remote import exchanges, uploading
 from glance.remote.errors import (
     Failed,
@@ -473,18 +471,3 @@ class TestWriting(UploadTestCase):
         self.taking(ConnectionLost())
         self.send(b"a" * 1000)
         self.assertEqual(self.line.wire.take(), b"a" * 1000)
-
-
-class TestAddresses(SynchronousTestCase):
-    def test_the_same_as_it_always_was(self):
-        for url in (
-            "http://127.0.0.1:9292/v2/images/1-a_b.c/file",
-            "https://b\u00fccher.example:1/x/v2/images",
-            "http://[::1]:9292/v2/images",
-            "http://h.example",
-            "http://h.example/",
-            "http://h.example/a b/\u00e9/%20",
-            "http://h.example/v2/images?limit=1",
-        ):
-            long_way = Address.from_text(url).to_uri().to_text().encode()
-            self.assertEqual(exchanges._as_sent(url), long_way)
