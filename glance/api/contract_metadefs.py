@@ -22,6 +22,7 @@ _NAME: Schema = {
 }  # fmt: skip
 _SHORT: Schema = {**_STORABLE, "maxLength": LONGEST_NAME}
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": INT_MAX}
+_BOUND: Schema = {"type": "number", "minimum": -(2**63), "maximum": 2**63 - 1}
 _DEFAULT: Schema = {
     "type": ["string", "number", "boolean", "null"],
     "description": "Kept and shown as text",
@@ -125,7 +126,10 @@ def shapes(
         "metadef_tag": {**tag, "required": ["name", "created_at"]},
         "metadef_tags": _object({"tags": {"type": "array", "items": _object({"name": _TEXT})}}),
         "new_metadef_tag": _new(tag, name=_NAME),
-        "new_metadef_tags": _object({"tags": _unique(_new(tag, name=_NAME))}),
+        "new_metadef_tags": {
+            **_object({"tags": _unique(_new(tag, name=_NAME))}),
+            "additionalProperties": False,
+        },
     }  # fmt: skip
 
 
@@ -189,8 +193,10 @@ def _new_property(schema: Schema, **fields: Schema) -> Schema:
         "title": _STORABLE,
         "description": _STORABLE,
         "default": _DEFAULT,
+        "pattern": {**schema["properties"]["pattern"], **_STORABLE},
         "enum": texts,
         "operators": texts,
+        **dict.fromkeys(("minimum", "maximum"), _BOUND),
         **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), _COUNT),
         "items": {
             **schema["properties"]["items"],
@@ -209,7 +215,9 @@ def _new_properties(schema: Schema) -> Schema:
 
 
 def _new_object(item: Schema, schema: Schema) -> Schema:
-    required = {**_STORABLE, "minLength": 1, "not": {"pattern": ","}}
+    required = {
+        **_STORABLE, "minLength": 1, "maxLength": LONGEST_NAME, "not": {"pattern": ","},
+    }  # fmt: skip
     return _new(
         item,
         name=_NAME,

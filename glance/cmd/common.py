@@ -6,6 +6,7 @@ imports what it works with inside its functions.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -22,10 +23,14 @@ def run(function: Callable[[], int | None]) -> NoReturn:
 
     A :class:`~glance.domain.errors.GlanceError` becomes one line on standard error and exit code 1;
     an interrupt from the keyboard ends with 130; output that nobody reads any more, with 141.
-    Anything else is a fault of ours and shows its traceback.
+    Anything else is a fault of ours and shows its traceback. What the terminal's character set does
+    not have is escaped.
 
     :param function: does the work; returns the exit code, ``None`` for 0.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As standard error does by itself.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = function()
         # A reader that went away may show only now.

@@ -12,6 +12,7 @@ from glance.cmd.manage_action import Action, make_engine_of, say
 from glance.cmd.manage_purge import counted
 from glance.config import Loaded
 from glance.domain.errors import Invalid
+from glance.domain.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,7 +132,7 @@ def load(loaded: Loaded, arguments: argparse.Namespace) -> int:
     given = _path(arguments)
     path = Path(given) if given else thd_find_metadefs(loaded.conf.metadata_source_path)
     files = thd_find_files(path)
-    say(f"Loading metadata definitions from {path}")
+    say(printable(f"Loading metadata definitions from {path}"))
     report = Report()
     with _thd_transactions(loaded) as transactions:
         try:
@@ -155,7 +156,7 @@ def export(loaded: Loaded, arguments: argparse.Namespace) -> int:
     number = 0
     with _thd_transactions(loaded) as transactions:
         for file, namespace in thd_export(transactions, path):
-            print(f"{namespace}: {file}")
+            print(printable(f"{namespace}: {file}"))
             number += 1
     print(f"{counted(number, 'namespace')} exported.")
     return 0
@@ -166,10 +167,10 @@ def unload(loaded: Loaded, arguments: argparse.Namespace) -> int:
 
     :returns: the exit code.
     """
-    from glance.db.metadef_definitions import thd_unload
+    from glance.db.metadef_loading import thd_empty
 
     with _thd_transactions(loaded) as transactions:
-        removed = transactions.thd_run(thd_unload)
+        removed = thd_empty(transactions)
     print("All metadata definitions are removed.")
     for table, rows in removed.items():
         print(f"\t{table}: {rows}")

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from glance.cmd.common import fail
 from glance.cmd.manage_action import say
 from glance.cmd.manage_purge import counted
+from glance.domain.text import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from glance.db.metadef_loading import Outcome
     from glance.domain.metadefs.changes import Changes
     from glance.domain.metadefs.definition import Kind
@@ -27,19 +30,23 @@ class Report:
         self.failed = 0
         self._namespaces = dict.fromkeys(("added", "changed", "unchanged", "skipped"), 0)
         self._parts: Counter[tuple[str, Kind]] = Counter()
+        self._files: dict[str | None, Path] = {}
 
     def tell(self, outcome: Outcome) -> None:
         """Tell what became of a file."""
         for problem in outcome.ignored:
-            say(f"WARNING: {outcome.path}: {problem}; it was left out.")
+            say(printable(f"WARNING: {outcome.path}: {problem}."))
         if outcome.problems:
             self.failed += 1
             for problem in outcome.problems:
-                fail(f"{outcome.path}: {problem}.")
+                fail(printable(f"{outcome.path}: {problem}."))
             return
+        first = self._files.setdefault(outcome.namespace, outcome.path)
+        if first != outcome.path:
+            say(printable(f"WARNING: {outcome.path}: /namespace: is the one of {first} as well."))
         how, words = _told(outcome.changes)
         self._namespaces[how] += 1
-        print(f"{outcome.namespace}: {words}.")
+        print(printable(f"{outcome.namespace}: {words}."))
         for verb, kind, number in _counts(outcome.changes):
             self._parts[verb, kind] += number
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -9,14 +10,8 @@ from typing import TYPE_CHECKING
 from glance.cmd.common import fail, run
 from glance.config import Loaded, load
 from glance.domain.errors import ConfigError
-from glance.services.replicator_line import (
-    PROGRAM,
-    Misuse,
-    add_arguments,
-    find,
-    listing,
-    read_order,
-)
+from glance.services.replicator_commands import PROGRAM, Misuse, find, listing
+from glance.services.replicator_line import add_arguments, read_order
 from glance.services.signals import hold_reload
 
 if TYPE_CHECKING:
@@ -43,7 +38,7 @@ def replicate() -> int:
     try:
         loaded = _load(argv)
         words = loaded.arguments.words
-        if not words or words == ["help"]:
+        if words in ([], ["help"], ["help", "help"]):
             print(f"usage: {PROGRAM} <command> [options] [args]\n\n{listing()}", end="")
             return 0
         if words[0] == "help":
@@ -65,16 +60,19 @@ def _load(argv: list[str]) -> Loaded:
 
 
 def _carry_out(loaded: Loaded, argv: list[str], order: Order) -> int:
-    # Only now: help needs none of it.
-    from glance.services.replicator_job import can_ask, thd_make_job
-
     if loaded.conf.watch and order.command.changes:
         from glance.services.replicator_console import watch
 
         hold_reload()
         return watch(loaded, lambda: _load(argv))
-    from glance.services.replicator_run import run_command
-
+    # Only now: help needs none of it. All of it stays, so to look for garbage in between would take
+    # a good part of a small run, for nothing.
+    gc.disable()
+    try:
+        from glance.services.replicator_job import can_ask, thd_make_job
+        from glance.services.replicator_run import run_command
+    finally:
+        gc.enable()
     return run_command(loaded, thd_make_job(loaded, order, asks=can_ask()))
 
 

@@ -84,7 +84,9 @@ def _thd_find(connection: Connection, name: str, *, lock: bool = False) -> RowMa
     query = select(metadef_namespaces).where(metadef_namespaces.c.namespace == name)
     if lock:
         query = query.with_for_update()
-    return connection.execute(query).mappings().first()
+    found = connection.execute(query).mappings().first()
+    # To MariaDB names that differ in case, accents or spaces at the end are the same.
+    return found if found is not None and found["namespace"] == name else None
 
 
 def _thd_read(connection: Connection, row: RowMapping) -> Definition:

@@ -20,13 +20,14 @@ from sqlalchemy import (
     bindparam,
     false,
     func,
+    or_,
     select,
     tuple_,
 )
 
 from glance.db.metadef_namespaces import COLUMNS, SEEN, read_row
 from glance.db.metadef_parts import TAGS
-from glance.db.prepared import Exactly, Prepared, among
+from glance.db.prepared import Exactly, Prepared
 from glance.db.tables_metadefs import (
     metadef_namespace_resource_types,
     metadef_namespaces,
@@ -115,7 +116,7 @@ def _page(shape: _Shape) -> Prepared:
         fitting = (
             select(_a.namespace_id)
             .join_from(metadef_namespace_resource_types, metadef_resource_types)
-            .where(among(_t.name, names))
+            .where(or_(*(Exactly(_t.name, name) for name in names)))
         )
         found = found.where(_n.id.in_(fitting))
     if shape.has_marker:

@@ -14,16 +14,16 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from glance.config.metadefs import thd_find_metadefs
-from glance.db.metadef_definitions import thd_load
+from glance.db.metadef_definitions import thd_load, thd_unload
 from glance.db.oneshot import Transactions
-from glance.domain.errors import GlanceError, Invalid, NotFound
+from glance.domain.errors import GlanceError, Invalid, NotFound, Unavailable
 from glance.domain.metadefs.changes import Changes, Mode
 from glance.domain.metadefs.checking import Problem
 from glance.domain.metadefs.definition import Definition
 from glance.domain.metadefs.files import BadFile, read
 
 SUFFIX = ".json"
-#: How often a namespace is tried that another process is loading too.
+#: How often something is tried that another process has its hands on too.
 _ATTEMPTS = 3
 
 
@@ -35,7 +35,7 @@ class Outcome:
     :param changes: what was changed, ``None`` if nothing was tried: the namespace is there already,
         or there are problems.
     :param problems: why it could not be loaded.
-    :param ignored: what in it means nothing.
+    :param ignored: what in it has no effect, or not the one that it should have.
     """
 
     path: Path
@@ -50,12 +50,13 @@ def thd_find_files(path: Path) -> list[Path]:
 
     :param path: one file, or a directory with files ``*.json``.
     :raises NotFound: there is none.
-    :raises Invalid: the directory cannot be read.
+    :raises Invalid: the directory cannot be read, or the path not be followed.
     """
     # Unlike a Path's own methods these pass over what we may not look at.
     if not os.path.isdir(path):
         if os.path.exists(path):
             return [path]
+        _thd_check_followed(path)
         raise NotFound(f"There is neither a file nor a directory {path}.")
     try:
         files = sorted(file for file in path.iterdir() if file.suffix == SUFFIX)
@@ -83,7 +84,10 @@ def thd_load_files(
         try:
             changes = _thd_load_patiently(transactions, definition, mode)
         except IntegrityError:
-            collision = Problem("", "the database takes two of its names for the same")
+            what = (
+                "the database takes two of its names for the same, or one for another that is there"
+            )
+            collision = Problem("", what)
             yield Outcome(path, definition.name, problems=[collision], ignored=ignored)
         else:
             yield Outcome(path, definition.name, changes, ignored=ignored)
@@ -113,6 +117,29 @@ def thd_fill_shipped(connection: Connection, warn: Callable[[str], None]) -> Non
     for outcome in thd_fill(connection, files):
         for problem in outcome.problems:
             warn(f"Metadata definitions {outcome.path}: {problem}")
+
+
+def thd_empty(transactions: Transactions) -> dict[str, int]:
+    """Remove all metadata definitions, whatever others do to them meanwhile.
+
+    :returns: how many rows there were, by table, in the order in which they went.
+    :raises Unavailable: the database broke off, or others add more all the time.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            return transactions.thd_run(thd_unload)
+        except IntegrityError:
+            # Something was added to a namespace after what it had was removed.
+            continue
+    raise Unavailable("Metadata definitions are being added all the time; nothing was removed.")
+
+
+def _thd_check_followed(path: Path) -> None:
+    try:
+        os.stat(path)
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise Invalid(f"The path {path} cannot be followed: {error.strerror}") from None
 
 
 def _thd_read_all(

@@ -7,6 +7,7 @@ that has read the namespace, under lock where anything changes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Integer, String, bindparam, delete, insert, select
@@ -23,7 +24,7 @@ from glance.domain.text import is_storable, shorten
 _a, _t = metadef_namespace_resource_types.c, metadef_resource_types.c
 
 _all = Prepared(select(_t.name, _t.protected, _t.created_at, _t.updated_at))
-_id = Prepared(select(_t.id).where(_t.name == bindparam("name", type_=String)))
+_known = Prepared(select(_t.id, _t.name).where(_t.name == bindparam("name", type_=String)))
 _of_namespace = select(
     _t.name, _a.prefix, _a.properties_target, _a.created_at, _a.updated_at, _t.id
 ).join_from(metadef_namespace_resource_types, metadef_resource_types).where(
@@ -70,13 +71,14 @@ def thd_associate(
 ) -> Association:
     """Say that a namespace is for a resource type, which need not be known yet.
 
+    :returns: the association, with the name that the resource type is known by.
     :raises Duplicate: it is for that one already.
     """
     now = utcnow()
     made = {"name": association.name, "protected": False, "created_at": now, "updated_at": now}
     connection.execute(insert_once(connection, metadef_resource_types, [made]))
     # To some databases names that differ in case only are the same, and then it is that one.
-    ((number,),) = _id.thd_rows(connection, {"name": association.name})
+    ((number, name),) = _known.thd_rows(connection, {"name": association.name})
     row = {
         "resource_type_id": number,
         "namespace_id": namespace.id,
@@ -92,8 +94,7 @@ def thd_associate(
             f"Namespace {shorten(namespace.name)} is for the resource type"
             f" {shorten(association.name)} already."
         ) from None
-    association.created_at = association.updated_at = now
-    return association
+    return replace(association, name=name, created_at=now, updated_at=now)
 
 
 def thd_dissociate(connection: Connection, namespace: Namespace, name: str) -> None:

@@ -27,7 +27,7 @@ from glance.domain.image import INT_MAX, Image
 from glance.domain.protection import Guard
 from glance.domain.quotas import INTERNAL_PREFIX, Quotas
 from glance.domain.text import check_storable, shape, shorten
-from glance.domain.violations import explain, mismatch
+from glance.domain.violations import check_fits, mismatch
 
 __all__ = [
     "BASE_FIELDS",
@@ -109,10 +109,7 @@ class ImageValidator:
 
     @staticmethod
     def _check(matches: Callable[[Any], Any], fields: Mapping[str, Any]) -> None:
-        try:
-            matches(fields)
-        except fastjsonschema.JsonSchemaValueException as error:
-            raise mismatch("image", explain(error)) from None
+        check_fits(matches, fields, "image")
         for name, value in fields.items():
             if name not in BASE_FIELDS:
                 _check_custom(name, value)

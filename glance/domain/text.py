@@ -39,6 +39,15 @@ def shorten(text: str) -> str:
     return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}…"
 
 
+def printable(text: str) -> str:
+    """Return a text in which what would move a terminal's cursor, or more, is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
 def shape(value: object) -> str:
     """Describe a JSON value without repeating what may be long or private.
 

@@ -5,6 +5,9 @@ The message of the library that finds it would repeat all of a value, whatever i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import fastjsonschema
 
 from glance.domain.documents import UUID_PATTERN
@@ -18,6 +21,22 @@ def mismatch(schema: str, detail: str) -> Invalid:
     :param schema: its name.
     """
     return Invalid(f"Provided object does not match schema {schema!r}: {detail}")
+
+
+def check_fits(matches: Callable[[Any], Any], value: Any, schema: str) -> None:
+    """Check that a value fits a schema.
+
+    :param matches: what the library made of the schema.
+    :param schema: its name.
+    :raises Invalid: it does not.
+    """
+    try:
+        matches(value)
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise mismatch(schema, explain(error)) from None
+    except RecursionError:
+        # To tell whether a list has something twice, all that is in it is walked first.
+        raise mismatch(schema, "it is nested too deeply.") from None
 
 
 def explain(error: fastjsonschema.JsonSchemaValueException) -> str:

@@ -1,4 +1,9 @@
-"""A time limit that ends in one of two ways, whatever the work makes of being cancelled."""
+"""Work that is cancelled, or comes too late, ends as such, whatever it makes of that itself.
+
+Connections that are being made, and requests under way, fail with errors of their own when they are
+cancelled, by which nobody could tell a time limit from a caller who went away, or that from a host
+that nobody knows.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +15,29 @@ from twisted.python.failure import Failure
 T = TypeVar("T")
 
 
+def cancellable(work: Deferred[T]) -> Deferred[T]:
+    """Return the result of work that fails with ``CancelledError`` if it is cancelled."""
+    over = False
+
+    def give_up(_: object) -> None:
+        nonlocal over
+        over = True
+        work.cancel()
+
+    def done(value: T | Failure) -> None:
+        if not over:
+            result.callback(value)
+
+    result: Deferred[T] = Deferred(give_up)
+    work.addBoth(done)
+    return result
+
+
 def limited(work: Deferred[T], seconds: float, reactor: Any) -> Deferred[T]:
     """Return the result of work that may take a limited time.
 
-    Connections that are being made, and requests under way, fail with errors of their own when they
-    are cancelled, by which nobody could tell a time limit from a caller who went away. Here the one
-    is always :exc:`~twisted.internet.defer.TimeoutError` and the other always ``CancelledError``.
+    Too late is always :exc:`~twisted.internet.defer.TimeoutError`, cancelled always
+    ``CancelledError``.
     """
     over = False
 

@@ -168,12 +168,16 @@ def read_side(environ: Mapping[str, str], name: str, prefix: str) -> Side:
         endpoint = read_endpoint(override) if override else None
     except Invalid as error:
         raise ConfigError(f"{prefix}OS_IMAGE_ENDPOINT_OVERRIDE: {error.message}") from None
+    try:
+        credentials = read_credentials(given)
+    except ConfigError as error:
+        raise ConfigError(f"Variables {prefix}OS_... and OS_...: {error.message}") from None
     authorities = (f"{prefix}OS_CACERT or OS_CACERT", given.value("os_cacert"))
     insecure = (given.value("os_insecure") or "").lower() in _TRUE
     return Side(
         name,
         endpoint,
-        read_credentials(given),
+        credentials,
         interface=(given.value("os_interface") or "public").removesuffix("URL"),
         region=given.value("os_region_name"),
         trust=Trust(authorities, insecure),

@@ -23,6 +23,21 @@ _NONE, _ADMIN_TOKEN = "none", "admin_token"
 _TOKENS = frozenset({"token", "v3token"})
 _LOGINS = frozenset({"password", "v3password", "v3applicationcredential"}) | _TOKENS
 
+#: What the library leaves beside ``auth`` as long as it does not log in itself: what variables say,
+#: and what stands there in a file.
+_BESIDE_AUTH = (
+    "auth_url",
+    "username",
+    "user_id",
+    "password",
+    "token",
+    "application_credential_id",
+    "application_credential_name",
+    "application_credential_secret",
+    "system_scope",
+    "trust_id",
+)
+
 
 def thd_read_cloud(
     cloud: str, region: str | None = None, files: Sequence[str] | None = None
@@ -121,8 +136,8 @@ def _credentials(
     config: Mapping[str, Any], endpoint: Endpoint | None, where: str
 ) -> Credentials | str | None:
     kind = config.get("auth_type") or "password"
-    # What comes from variables stands beside it.
-    auth = {**config, **(config.get("auth") or {})}
+    beside = {name: config[name] for name in _BESIDE_AUTH if config.get(name)}
+    auth = {**beside, **(config.get("auth") or {})}
     if kind in (_NONE, _ADMIN_TOKEN):
         if endpoint is None:
             raise ConfigError(

@@ -7,11 +7,13 @@ import binascii
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from glance.domain.digests import ALGORITHMS
+
 #: The header that states it.
 HEADER = "Content-Digest"
 
 #: What the header calls the algorithms of Python's hashlib, and bytes of their digests.
-_ALGORITHMS = {"sha512": ("sha-512", 64), "sha256": ("sha-256", 32), "md5": ("md5", 16)}
+_ALGORITHMS = {known: (name, length) for name, (known, length) in ALGORITHMS.items()}
 
 _UPLOAD = "/v2/images/{image_id}/file"
 

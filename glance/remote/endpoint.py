@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -15,8 +16,8 @@ _SCHEME_PORTS = {"http": 80, "https": 443}
 
 #: A host name or an address of IPv4. That underscores are no part of one, the resolver says.
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252})")
-_ADDRESS_6 = re.compile(r"[0-9A-Fa-f:.]{2,45}")
-_WITH_PORT = re.compile(r"(?P<host>[^:\[\]]+|\[[^\[\]]*\]):(?P<port>[0-9]+)")
+_WITH_PORT = re.compile(r"(?P<host>[^:\[\]]+|\[[^\[\]]*\]):(?P<port>[^:\[\]]*)")
+_NUMBER = re.compile(r"[0-9]{1,6}")
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
@@ -60,10 +61,14 @@ def read_endpoint(text: str, port: int | None = None) -> Endpoint:
         except ValueError:
             raise _nonsense() from None
         scheme, rest = parts.scheme, parts.netloc
-        if scheme not in _SCHEME_PORTS or parts.query or parts.fragment:
+        if scheme not in _SCHEME_PORTS:
+            raise _nonsense("; a URL begins with http:// or https://")
+        if parts.query or parts.fragment:
             raise _nonsense()
         usual = _SCHEME_PORTS[scheme]
         prefix = _prefix(parts.path)
+    if "@" in rest:
+        raise _nonsense(", without a user or a password")
     host, own = rest, None
     if match := _WITH_PORT.fullmatch(rest):
         host, own = match["host"], _port(match["port"])
@@ -72,23 +77,37 @@ def read_endpoint(text: str, port: int | None = None) -> Endpoint:
     return Endpoint(_host(host), own or port or usual, scheme, prefix)
 
 
-def _nonsense() -> Invalid:
+def _nonsense(more: str = "") -> Invalid:
     # There may be a password in it, so it is not repeated.
-    return Invalid("The host must be a name, an address, or a URL such as https://host:9292/image.")
+    return Invalid(
+        f"The host must be a name, an address, or a URL such as https://host:9292/image{more}."
+    )
 
 
 def _host(text: str) -> str:
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if ":" in bare:
-        if _ADDRESS_6.fullmatch(bare):
+        if _is_address_6(bare):
             return bare
+        if bare == text:
+            raise _nonsense(
+                "; a port stands behind an address of IPv6 in brackets, as in [::1]:9292"
+            )
     elif bare == text and _NAME.fullmatch(bare):
         return bare
     raise _nonsense()
 
 
+def _is_address_6(text: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6, text)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def _port(text: str) -> int:
-    port = int(text[:6])
+    port = int(text) if _NUMBER.fullmatch(text) else 0
     if not 1 <= port <= 65535:
         raise Invalid("The port must be a number from 1 to 65535.")
     return port

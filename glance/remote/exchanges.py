@@ -13,15 +13,16 @@ import ctypes
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol
+from twisted.python.failure import Failure
 from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web.client import Agent, HTTPConnectionPool, RequestGenerationFailed
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IPolicyForHTTPS
 
 from glance.identity.http import KEPT_CONNECTIONS, Address, calling, innermost
+from glance.identity.timing import cancellable
 from glance.remote.splicing import Inlet, Outlet
 
 #: Bytes read from a connection, and kept for one to be written, at once.
@@ -137,14 +138,9 @@ class Exchanges:
             uri = Address.from_text(url).to_uri().to_text().encode("ascii")
             asked: Any = self._agent.request(method.encode(), uri, sent, body)  # type: ignore[arg-type]
             try:
-                return await asked
-            except Exception as error:
-                cause = innermost(error)
-                if isinstance(cause, ConnectingCancelledError):
-                    cause = CancelledError()
-                if isinstance(cause, CancelledError) or isinstance(error, RequestGenerationFailed):
-                    raise cause from None
-                raise
+                return await cancellable(asked)
+            except RequestGenerationFailed as error:
+                raise innermost(error) from None
 
 
 def _keep_memory(chunk_size: int) -> None:
@@ -229,7 +225,9 @@ class _Connection(HTTP11ClientProtocol):
         if self._state == "TRANSMITTING":
             parser = self._parser
             self._hear(parser, body)
-            self._responseDeferred.addCallback(self._answered_early, request)
+            self._responseDeferred.addCallbacks(
+                self._answered_early, self._unintelligible, (request,), None, (answered,)
+            )
 
         def made(response: Any) -> Exchange:
             self._exchange = Exchange(response, lambda: self._abort(turn), self._widen, self._inlet)
@@ -266,6 +264,16 @@ class _Connection(HTTP11ClientProtocol):
             else:
                 self.transport.abortConnection()
         return response
+
+    def _unintelligible(self, failure: Failure, answered: Deferred[Any]) -> Failure | None:
+        """Give up when what came in between is no answer; it would be sent on to the end else."""
+        if self._state != "TRANSMITTING":
+            return failure
+        self._state = "GENERATION_FAILED"
+        self.transport.unregisterProducer()
+        self.transport.abortConnection()
+        answered.errback(failure)
+        return None
 
     def _finishResponse(self, rest: bytes) -> None:
         if rest:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
+from glance.domain.errors import Invalid
 from glance.identity.http import Answer, CallFailed, Params
 from glance.remote.digests import HEADER, content_digest, states_digests
+from glance.remote.endpoint import Endpoint
 from glance.remote.errors import Answered, TooLarge, Unintelligible
 from glance.remote.service import ImageService
 from glance.remote.streaming import DataStream
@@ -34,6 +36,8 @@ _IMAGES = "/v2/images"
 _PREFER = "include=members"
 #: How services say that they do not know the image to begin behind.
 _NO_MARKER = (400, 404)
+#: What is no name within a path (RFC 3986, section 5.2.4).
+_NO_NAMES = ("", ".", "..")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,11 @@ class RemoteImages:
         self._service = service
         self._transfers = transfers
         self._digests: bool | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the service is."""
+        return self._service.endpoint
 
     @property
     def place(self) -> str:
@@ -211,6 +220,7 @@ class RemoteImages:
         """Yield the pages of one list."""
         limit = PAGE
         behind: list[str] = []
+        markers: set[str] = set()
         while True:
             marker = {"marker": behind[-1]} if behind else {}
             params = {**asked, "limit": str(limit), **marker}
@@ -234,8 +244,10 @@ class RemoteImages:
             yield Page(images, _PREFER in applied.replace(" ", "").lower())
             if following is None:
                 return
-            if following in behind:
+            if following in markers:
+                # It goes round, perhaps by way of many pages.
                 raise self._service.unintelligible()
+            markers.add(following)
             ids = [image["id"] for image in images if image["id"] != following]
             behind = [*ids[-MARKERS:], following]
 
@@ -263,6 +275,9 @@ class RemoteImages:
         return image
 
     def _member(self, image_id: str, member: str) -> str:
+        if member in _NO_NAMES:
+            # What is between us and the service would take it for another path: the image's.
+            raise Invalid(f"{member!r} is no project's id.")
         return f"{_IMAGES}/{image_id}/members/{quote(member, safe='')}"
 
 
@@ -271,7 +286,16 @@ def members_of(document: Mapping[str, Any]) -> dict[str, str] | None:
 
     :returns: ``None`` where the document does not say.
     """
+    found = document.get("members")
+    # An image may have a custom property of that name, which is a text.
+    if not isinstance(found, list):
+        return None
     try:
-        return {one["member_id"]: one["status"] for one in document["members"]}
+        members = {one["member_id"]: one["status"] for one in found}
     except (TypeError, KeyError):
         return None
+    return members if all(map(_is_text, (*members, *members.values()))) else None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

@@ -22,6 +22,7 @@ from glance.remote.errors import (
     Failed,
     NotAllowed,
     NotAuthenticated,
+    RemoteError,
     Unintelligible,
 )
 from glance.remote.tokens import GivenToken, KeystoneTokens, Tokens
@@ -86,6 +87,7 @@ class ImageService:
         self._http = http
         self._tokens = tokens
         self._seconds = seconds
+        self._answered = False
 
     async def request(
         self,
@@ -110,7 +112,7 @@ class ImageService:
             try:
                 return await self._http.once(method, url, headers=sent, params=params, json=json)
             except CallFailed as error:
-                raise explain(error, self.endpoint, self._seconds) from None
+                raise self.explain(error) from None
 
         return await self.authorized(method, path, ask)
 
@@ -134,6 +136,7 @@ class ImageService:
 
         token = await self._tokens.current()
         answer = await logged(token)
+        self._answered = True
         if answer.status == 401 and (other := await self._tokens.renewed(token)) is not None:
             answer = await logged(other)
         if answer.status // 100 == 2:
@@ -159,6 +162,10 @@ class ImageService:
         if not isinstance(document, dict):
             raise self.unintelligible()
         return document
+
+    def explain(self, failure: CallFailed) -> RemoteError:
+        """Make the error of a request that got no answer."""
+        return explain(failure, self.endpoint, self._seconds, answered=self._answered)
 
     def unintelligible(self) -> Unintelligible:
         """Make the error for an answer that no image service gives."""

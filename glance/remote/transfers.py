@@ -16,7 +16,6 @@ from glance.remote.exchanges import Exchange, Exchanges
 from glance.remote.service import PATIENCE, ImageService
 from glance.remote.streaming import DataStream
 from glance.remote.streams import IByteStream
-from glance.remote.trouble import explain
 from glance.remote.uploading import WANTED_TIME, UploadBody
 from glance.remote.watching import STALL_TIME
 
@@ -68,7 +67,7 @@ class Transfers:
             try:
                 exchange = await self._limited(asked)
             except CallFailed as error:
-                raise explain(error, self._service.endpoint, self._seconds) from None
+                raise self._service.explain(error) from None
             return exchange if exchange.status // 100 == 2 else await self._told(exchange)
 
         exchange: Exchange = await self._service.authorized("GET", path, ask)
@@ -134,7 +133,7 @@ class Transfers:
                 answer = await self._exchange(path, headers | _WAITING if waits else headers, body)
             except CallFailed as error:
                 if last or body.begun or not isinstance(error.cause, _STALE):
-                    raise explain(error, self._service.endpoint, self._seconds) from None
+                    raise self._service.explain(error) from None
                 continue
             finally:
                 if waits and body.begun:

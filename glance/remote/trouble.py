@@ -58,10 +58,13 @@ def is_tls(cause: BaseException | None) -> bool:
     return isinstance(cause, SSL.Error | VerificationError)
 
 
-def explain(failure: CallFailed, endpoint: Endpoint, seconds: float) -> RemoteError:
+def explain(
+    failure: CallFailed, endpoint: Endpoint, seconds: float, *, answered: bool = False
+) -> RemoteError:
     """Make an error of a request that got no answer.
 
     :param seconds: that it was given.
+    :param answered: whether the service has answered before, so that it speaks what we speak.
     """
     cause, where = failure.cause, endpoint.place
     if is_tls(cause):
@@ -71,7 +74,8 @@ def explain(failure: CallFailed, endpoint: Endpoint, seconds: float) -> RemoteEr
             return Untrusted(f"{where} does not speak TLS; is it http:// that is meant?")
         return Untrusted(f"{where} cannot be trusted: {text}.")
     if isinstance(cause, NotConnectedInTime):
-        return Unreachable(f"{where} cannot be reached: no connection within {seconds:g} s.")
+        # It was given less time than all of the request.
+        return Unreachable(f"{where} cannot be reached: no connection was made in time.")
     if isinstance(cause, NotInTime):
         return Unreachable(f"{where} did not answer within {seconds:g} s.")
     if isinstance(cause, ConnectionRefusedError):
@@ -80,7 +84,7 @@ def explain(failure: CallFailed, endpoint: Endpoint, seconds: float) -> RemoteEr
         return Unreachable(f"{where} cannot be reached: {describe(cause)}.")
     if isinstance(cause, TooLong):
         return TooLarge(f"{where} answered, but {describe(cause)}.")
-    hint = "" if endpoint.scheme == "https" else " Does it want https://?"
+    hint = "" if answered or endpoint.scheme == "https" else " Does it want https://?"
     if cause is None or isinstance(cause, _BROKEN_OFF):
         text = describe(cause) if cause is not None else str(failure)
         return BrokenOff(f"{where} broke off the connection: {text}.{hint}")

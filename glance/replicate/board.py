@@ -11,7 +11,9 @@ from glance.replicate.pace import Pace
 from glance.replicate.record import ImageRecord
 from glance.replicate.wording import duration, fitted, plain, title, width
 
+#: Characters of the bar: as many as there is room for.
 _BAR = 24
+_SHORTEST_BAR = 5
 
 
 @dataclass(slots=True)
@@ -111,7 +113,7 @@ class Board:
         found = [self._line(image, now, columns) for image in images[:room]]
         if hidden > 0 and room:
             found.append(fitted(f"  and {hidden + 1} more", columns))
-        return [*found, fitted(self._total(now), columns)]
+        return [*found, fitted(self._total(now, columns), columns)]
 
     def status(self) -> str:
         """Return how far the run is, for a service manager."""
@@ -119,16 +121,20 @@ class Board:
             return "listing images"
         return f"{self._done} of {self._images} images, {human_size(self._moved)} copied"
 
-    def _total(self, now: float) -> str:
+    def _total(self, now: float, columns: int) -> str:
         share = self._share()
-        full = int(share * _BAR)
-        parts = [f"{self._done} of {self._images} images"]
+        done = f"{share:4.0%} {self._done} of {self._images} images"
         if self._bad:
-            parts.append(f"{self._bad} failed")
-        if self._size:
-            parts.append(f"{human_size(self._moved)} of {human_size(self._size)}")
-            parts += _speed(self._pace, now, self._size - self._moved)
-        return f"[{'#' * full}{'.' * (_BAR - full)}] {share:4.0%} {', '.join(parts)}"
+            done += f", {self._bad} failed"
+        if not self._size:
+            return _barred(share, done, columns)
+        data = f"{human_size(self._moved)} of {human_size(self._size)}"
+        speed = _speed(self._pace, now, self._size - self._moved)
+        text = ", ".join([done, data, *speed])
+        if len(text) > columns:
+            # How long it will yet take is what whoever waits wants to know.
+            text = ", ".join([done, data, *speed[1:]])
+        return _barred(share, text, columns)
 
     def _share(self) -> float:
         # By bytes while there are some to copy; images that differ in size say little.
@@ -149,6 +155,16 @@ class Board:
         # Rather the name is cut than how far it is.
         named = fitted(image.title, max(columns - width(said) - 4, 12))
         return fitted(f"  {named}  {said}", columns)
+
+
+def _barred(share: float, text: str, columns: int) -> str:
+    """Put a bar in front, unless there is no room for one that shows anything."""
+    # Its brackets and a blank come along.
+    room = min(_BAR, columns - len(text) - 3)
+    if room < _SHORTEST_BAR:
+        return text.lstrip()
+    full = int(share * room)
+    return f"[{'#' * full}{'.' * (room - full)}] {text}"
 
 
 def _speed(pace: Pace, now: float, remaining: int) -> list[str]:

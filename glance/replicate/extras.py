@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from glance.domain.amounts import counted
 from glance.domain.errors import GlanceError
 from glance.remote.errors import Absent
 from glance.replicate.crew import side_by_side
@@ -20,6 +21,7 @@ from glance.replicate.retrying import Losses, persevere
 Confirm = Callable[[Sequence[ImageRecord]], Awaitable[bool]]
 
 _PROTECTED = "it is protected on the target"
+_UNREADABLE = "nobody can tell whether it is to go: {}"
 
 
 class Extras:
@@ -53,7 +55,7 @@ class Extras:
 
         :param here: all images of the source.
         :param there: all images of the target.
-        :param confirm: asked about those that are not protected.
+        :param confirm: asked about those that may go.
         :returns: what is worth a line.
         """
         if not self._plan.delete_extra:
@@ -62,18 +64,18 @@ class Extras:
         if found and not here:
             # Rather the wrong project, or a service that has just been set up.
             return [f"{self._source.place} shows no image at all, so none are deleted"]
-        may_go = [record for record in found if not is_protected(record)]
+        may_go = [record for record in found if not _stays(record)]
         asks = may_go and confirm is not None and not self._plan.dry_run
         if asks and confirm is not None and not await confirm(may_go):
-            return [f"images that only the target has were left: {len(found)}"]
+            return [f"left on the target: {counted(len(found), 'image')} that the source has not"]
         self.found = found
         return []
 
     def foresee(self) -> None:
         """Tell what would become of them."""
         for record in self.found:
-            if is_protected(record):
-                self._done(record, Outcome(record.image_id, Deed.SKIPPED, _PROTECTED))
+            if reason := _stays(record):
+                self._done(record, Outcome(record.image_id, Deed.SKIPPED, reason))
             else:
                 self._done(record, Outcome(record.image_id, Deed.DELETED))
 
@@ -86,20 +88,21 @@ class Extras:
         if not again:
             raise SideLost(f"{self._source.place} shows no image any more; none were deleted.")
         left = deque(self.found)
+        known = _ids(again)
 
         async def work() -> None:
             while left and not self._losses.lost:
                 record = left.popleft()
-                self._done(record, await self._remove(record, again))
+                self._done(record, await self._remove(record, known))
 
         await side_by_side(work() for _ in range(min(self._plan.parallel, len(left))))
 
-    async def _remove(self, record: ImageRecord, again: Records) -> Outcome:
+    async def _remove(self, record: ImageRecord, known: set[str]) -> Outcome:
         image_id = record.image_id
-        if image_id in again:
+        if image_id.lower() in known:
             return Outcome(image_id, Deed.SKIPPED, "the source has got it meanwhile")
-        if is_protected(record):
-            return Outcome(image_id, Deed.SKIPPED, _PROTECTED)
+        if reason := _stays(record):
+            return Outcome(image_id, Deed.SKIPPED, reason)
         try:
             await persevere(
                 lambda: self._target.remove(record),
@@ -118,10 +121,18 @@ class Extras:
 
 def extras_of(here: Records, there: Records, plan: Plan) -> list[ImageRecord]:
     """Return images that only the target has, of those that the plan selects, the oldest first."""
-    fits = plan.selection.matches
-    return in_order({i: r for i, r in there.items() if i not in here and fits(r)})
+    fits, known = plan.selection.matches, _ids(here)
+    return in_order({i: r for i, r in there.items() if i.lower() not in known and fits(r)})
 
 
-def is_protected(record: ImageRecord) -> bool:
-    """Tell whether an image must not be deleted."""
-    return bool(record.fields.get("protected"))
+def _ids(records: Records) -> set[str]:
+    # The same UUID may be written in two ways, and what is deleted is gone for ever.
+    return {image_id.lower() for image_id in records}
+
+
+def _stays(record: ImageRecord) -> str:
+    """Say why an image must not be deleted; empty if it may be."""
+    if record.trouble:
+        # Neither whether it is protected is known, nor whether it is one of those selected.
+        return _UNREADABLE.format(record.trouble)
+    return _PROTECTED if record.fields.get("protected") else ""

@@ -63,7 +63,9 @@ class Conveyor:
     """Hands bytes to functions that block, in their order, several functions side by side.
 
     What comes while they work is handed over at once, so a slow disk makes the portions larger, not
-    more. What is not yet done is bounded by whoever heeds :attr:`full`.
+    more. What is not yet done is bounded by whoever heeds :attr:`full`. The service's own uploads
+    (:mod:`glance.transfers.hashing`) have no need of that: their pieces are large, and are shared
+    with the store that writes them.
 
     :param threads: where the functions run.
     :param works: called with each portion.
@@ -95,7 +97,8 @@ class Conveyor:
     @property
     def full(self) -> bool:
         """Whether no more should come for now."""
-        return self._waiting >= MOST_WAITING
+        # Not before there is a portion, or it would wait for ever.
+        return self._waiting >= max(MOST_WAITING, self._least)
 
     def put(self, data: bytes) -> None:
         """Take bytes."""

@@ -12,6 +12,7 @@ from glance.replicate.errors import BadDocument
 _UUID = re.compile("[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.I | re.A)
 _HEX = re.compile("[0-9a-f]{1,128}", re.I | re.A)
 _NUMBER = re.compile("[0-9]{1,18}", re.A)
+_LARGEST = 2**63 - 1
 _TRUTH = {"true": True, "false": False}
 
 
@@ -82,7 +83,7 @@ class Reader:
         return value.lower()
 
     def number(self, name: str) -> int | None:
-        """Return a whole number from 0 up."""
+        """Return a whole number from 0 up, of those that JSON can be written with."""
         value = self.document.get(name)
         if self._lax and isinstance(value, str) and _NUMBER.fullmatch(value):
             return int(value)
@@ -90,7 +91,7 @@ class Reader:
             return None
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST:
             raise self.wrong("a whole number from 0 up", value, name)
         return value
 

@@ -17,6 +17,7 @@ from glance.replicate.wording import (
     plain,
     shortened,
     title,
+    width,
 )
 
 #: Images that were skipped for one reason are named up to this number.
@@ -53,17 +54,23 @@ def summary_text(summary: Summary) -> str:
     if summary.untried:
         parts.append(f"{summary.untried:,} not finished")
     text = f"{summary.source} to {summary.target}: {', '.join(parts) or 'no images'}"
-    if summary.size:
+    if summary.dry_run:
+        text += f"; {human_size(summary.size)} to copy" if summary.size else ""
+    elif summary.size:
         rate = round(summary.size / max(summary.seconds, 0.001))
         text += f"; {human_size(summary.size)} in {duration(summary.seconds)}"
         text += f" ({human_size(rate)}/s)"
     return f"{text}."
 
 
-def summary_remarks(summary: Summary) -> list[str]:
-    """Return the lines about what is worth knowing, but nothing to be mended."""
+def summary_remarks(summary: Summary, *, said: bool = False) -> list[str]:
+    """Return the lines about what is worth knowing, but nothing to be mended.
+
+    :param said: whether all that was done was said when it was; only notes are then said again.
+    """
     lines = list(_skipped(summary.of(Deed.SKIPPED), summary.dry_run))
     worth = [one for one in summary.told if one.deed not in (Deed.SKIPPED, *_BAD)]
+    worth = [one for one in worth if one.notes or not said]
     lines += [outcome_line(one, dry_run=summary.dry_run) for one in worth]
     return lines + [plain(note) for note in summary.notes]
 
@@ -91,7 +98,7 @@ def _skipped(outcomes: Sequence[Outcome], dry_run: bool) -> Iterable[str]:
             yield from (outcome_line(one, dry_run=dry_run) for one in group)
         else:
             done = deed(Deed.SKIPPED, dry_run=dry_run)
-            yield f"{counted(len(group), 'image')} {done}; {plain(reason)}"
+            yield f"{counted(len(group), 'image')} {done} for one reason: {plain(reason)}"
 
 
 def summary_json(summary: Summary) -> str:
@@ -257,13 +264,19 @@ def size_json(size: Size) -> str:
     )
 
 
-def _table(
-    columns: list[str], rows: Sequence[tuple[object, ...]], right: Sequence[str] = ()
-) -> str:
-    from prettytable import PrettyTable
+def _table(columns: list[str], rows: Sequence[tuple[str, ...]], right: Sequence[str] = ()) -> str:
+    """Draw a table as PrettyTable does, which takes longer to load than a small run takes."""
+    widths = [max(map(width, cells)) for cells in zip(columns, *rows, strict=True)]
+    rule = "+".join(["", *("-" * (wide + 2) for wide in widths), ""])
 
-    table = PrettyTable(columns)
-    for column in columns:
-        table.align[column] = "r" if column in right else "l"
-    table.add_rows([list(row) for row in rows])
-    return str(table.get_string())
+    def line(cells: Sequence[str], sides: Sequence[bool]) -> str:
+        return "|".join(["", *map(_cell, cells, widths, sides), ""])
+
+    sides = [column in right for column in columns]
+    drawn = [rule, line(columns, sides), rule, *(line(row, sides) for row in rows), rule]
+    return "\n".join(drawn)
+
+
+def _cell(text: str, wide: int, right: bool) -> str:
+    blanks = " " * (wide - width(text))
+    return f" {blanks}{text} " if right else f" {text}{blanks} "

@@ -54,6 +54,8 @@ class Sender:
                 f"the source gives {stream.size} bytes of data, and says that it has {record.size}"
             )
         counted = Counted(stream, moved)
+        if counted.size is None:
+            counted.size = record.size
         digest = _statable(record)
         try:
             if digest is not None and await self._images.takes_digests():

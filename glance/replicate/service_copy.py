@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from glance.domain.errors import GlanceError
-from glance.remote.errors import Absent, Answered, NotAllowed
+from glance.remote.errors import Absent, Answered, NotAllowed, WrongLength
 from glance.remote.images import RemoteImages
 from glance.replicate.difference import Difference, compare_records, to_patch
 from glance.replicate.documents import creation_body
@@ -145,7 +145,8 @@ class ServiceCopy:
         before, self._sent = self._sent, True
         try:
             await self._sender.send(self.record, stream, moved)
-        except WrongData as error:
+        except (WrongData, WrongLength) as error:
+            # Where nobody says how much is coming, a break looks like the end.
             self._sent = before
             if self._was_wrong:
                 raise

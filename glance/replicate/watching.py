@@ -53,11 +53,11 @@ class Watch:
         """Make no more; cancel the one under way and wait for its end."""
         if self._loop.running:
             self._loop.stop()
-        if self._running is not None:
-            self._running.cancel()
+            # Only once: another time would break off what ends a run.
+            if self._running is not None:
+                self._running.cancel()
         if self._ended is not None:
             await self._ended
-            self._ended = None
 
     def _round(self) -> Deferred[None]:
         running = Deferred.fromCoroutine(_awaited(self._make_round))

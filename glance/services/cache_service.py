@@ -13,6 +13,7 @@ from glance.cache.upkeep import Upkeep
 from glance.config import Loaded
 from glance.domain.errors import GlanceError
 from glance.services.notify import Notifier
+from glance.services.reloading import reload_aloud
 from glance.services.signals import stop_once
 
 #: What the service manager is told.
@@ -134,30 +135,19 @@ class CacheService(Service):
             self._working = Deferred.fromCoroutine(self._work(self._reload))
 
     async def _reload(self) -> None:
-        self._log.info("Reloading the configuration")
-        self._notifier.reloading("reloading the configuration")
-        given_up = ""
-        try:
-            loaded = await self._run(self._thd_reload)
-            if self.running:
-                await self._change(loaded)
-        except GlanceError as error:
-            self._log.error("Reload given up, everything stays as it was: {error}", error=error)
-            given_up = "; the last reload was given up, see the log"
-        except Exception:
-            self._log.failure("Reload given up, everything stays as it was")
-            given_up = "; the last reload was given up, see the log"
-        else:
-            self._reloaded(loaded)
-        if self.running:
-            self._notifier.ready(f"{DOING}{given_up}")
+        await reload_aloud(
+            self._renew,
+            doing=lambda: DOING,
+            running=lambda: bool(self.running),
+            notifier=self._notifier,
+            log=self._log,
+        )
 
-    def _reloaded(self, loaded: Loaded) -> None:
-        try:
-            self._use(loaded)
-        except GlanceError as error:
-            self._log.error("Reloaded, but for this process's own log: {error}", error=error)
-        self._log.info("Looking after the cache by the configuration as it is now")
+    async def _renew(self) -> Callable[[], None]:
+        loaded = await self._run(self._thd_reload)
+        if self.running:
+            await self._change(loaded)
+        return lambda: self._use(loaded)
 
     def hurry(self) -> None:
         """Do nothing: a stop is quick anyway."""

@@ -56,7 +56,7 @@ class RoundTeller:
         if isinstance(result, GlanceError):
             failures = [f"No run: {result.message}"]
         else:
-            remarks, failures = summary_remarks(result), summary_failures(result)
+            remarks, failures = summary_remarks(result, said=True), summary_failures(result)
             line, done = summary_text(result), any(result.counts[deed] for deed in _DONE)
             if self._show is not None:
                 self._show(summary_json(result))

@@ -16,7 +16,8 @@ from glance.domain.errors import ConfigError, Invalid
 from glance.remote.side import Side
 from glance.replicate.plan import Plan
 from glance.replicate.selection import read_selection
-from glance.services.replicator_line import DIRECTORY, Command, Misuse, Order
+from glance.services.replicator_commands import DIRECTORY, Command, Misuse
+from glance.services.replicator_line import Order
 from glance.services.replicator_places import thd_make_side
 
 

@@ -1,4 +1,4 @@
-"""The command line of ``glance-replicator``: its commands, and what they are given.
+"""The command line of ``glance-replicator``: its options, and which argument means what.
 
 Nothing heavy is imported here: help has to come at once.
 """
@@ -12,124 +12,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from glance.config.options.replicator import SOURCE, TARGET
-from glance.domain.errors import GlanceError, Invalid
-
-PROGRAM = "glance-replicator"
-
-SERVER, DIRECTORY = "server", "directory"
+from glance.domain.errors import Invalid
+from glance.services.replicator_commands import (
+    COMMANDS,
+    DIRECTORY,
+    PROGRAM,
+    SERVER,
+    Command,
+    Misuse,
+    Slot,
+    find,
+    listing,
+)
 
 #: Variables by which the field's clients find a service.
 _WHERE = ("OS_AUTH_URL", "OS_IMAGE_ENDPOINT_OVERRIDE", "OS_IMAGE_URL")
 
-#: A side and what it is.
-Slot = tuple[str, str]
-
-#: What makes no sense with commands that only look, by the names of arguments.
-_CHANGING = ("dry_run", "delete_extra", "force", "watch")
-
-
-class Misuse(GlanceError):
-    """The command line cannot be followed.
-
-    :param usage: how it should have been.
-    """
-
-    def __init__(self, message: str, usage: str) -> None:
-        super().__init__(message)
-        self.usage = usage
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command.
-
-    :param slots: what its arguments are, in their order.
-    :param arguments: what to call them.
-    :param summary: one line for the list of commands.
-    :param explanation: for its own help.
-    :param changes: whether it changes anything.
-    """
-
-    name: str
-    slots: tuple[Slot, ...]
-    arguments: str
-    summary: str
-    explanation: str
-    changes: bool = False
-
-    @property
-    def usage(self) -> str:
-        """How it is typed."""
-        return f"{PROGRAM} {self.name} [options] {self.arguments}"
-
-    @property
-    def is_of_one(self) -> bool:
-        """Whether it has to do with one service only."""
-        return [what for _, what in self.slots].count(SERVER) == 1
-
-    def help(self) -> str:
-        """Return all there is to say about it."""
-        text = textwrap.indent(self.explanation, "    ")
-        return f"{self.usage}\n\n{text}\n\n{textwrap.indent(_PLACES, '    ')}"
-
-
-_PLACES = """\
-<server:port> is a host and a port, or a URL such as https://host:9292/image.
-It may be left out for a side whose cloud is named (--source-cloud,
---target-cloud), or that stands in the configuration.
-
-'glance-replicator --help' tells the options."""
-
-_SOURCE, _TARGET = (SOURCE, SERVER), (TARGET, SERVER)
-
-COMMANDS = {
-    command.name: command
-    for command in (
-        Command(
-            "compare",
-            (_SOURCE, _TARGET),
-            "<fromserver:port> <toserver:port>",
-            "What is missing from the target, or differs there?",
-            "Compares the images of two services by what is known of them: fields, tags,\n"
-            "properties, members, and sizes and hashes of their data. Nothing is changed.\n"
-            "Exit code 0 means that they are the same, 1 that they differ.",
-        ),
-        Command(
-            "dump",
-            (_SOURCE, (TARGET, DIRECTORY)),
-            "<server:port> <path>",
-            "Copy the images of a service into a directory.",
-            "Writes what is known of each image, its data and its hash into a directory. What\n"
-            "is there already and has not changed is left; what was broken off is gone on with.",
-            changes=True,
-        ),
-        Command(
-            "livecopy",
-            (_SOURCE, _TARGET),
-            "<fromserver:port> <toserver:port>",
-            "Copy the images of one service into another.",
-            "Streams images from one service straight into the other, with the same ids. What\n"
-            "is there already is brought up to date without copying its data again; what was\n"
-            "broken off is completed.",
-            changes=True,
-        ),
-        Command(
-            "load",
-            (_TARGET, (SOURCE, DIRECTORY)),
-            "<server:port> <path>",
-            "Copy a dump into a service.",
-            "Reads a directory that dump has written, also that of former releases, and makes\n"
-            "its images in a service, with the same ids.",
-            changes=True,
-        ),
-        Command(
-            "size",
-            (_SOURCE,),
-            "<server:port>",
-            "How much data has a service?",
-            "Adds up the data of the active images of a service.",
-        ),
-    )
+#: Options that make no sense with every command, by the names of arguments, and with which they do.
+_CHANGERS = ("dump", "livecopy", "load")
+_MEANT_FOR = {
+    "dry_run": _CHANGERS,
+    "delete_extra": ("compare", *_CHANGERS),
+    "force": _CHANGERS,
+    "watch": _CHANGERS,
 }
 
 
@@ -142,13 +47,6 @@ class Order:
 
     command: Command
     typed: Mapping[Slot, str] = field(default_factory=dict)
-
-
-def listing() -> str:
-    """Return the list of commands."""
-    rows = [("help <command>", "Show the help of one of these commands.")]
-    rows += [(command.name, command.summary) for command in COMMANDS.values()]
-    return "Commands:\n\n" + "\n".join(f"    {name:<18}{summary}" for name, summary in rows) + "\n"
 
 
 def add_arguments(parser: argparse.ArgumentParser, general: argparse.ArgumentParser) -> None:
@@ -215,11 +113,11 @@ def read_order(
     """
     command = find(words[0])
     given = vars(arguments)
-    if not command.changes:
-        for name in _CHANGING:
-            if given.get(name):
-                option = f"--{name.replace('_', '-')}"
-                raise Misuse(f"{option} goes with dump, livecopy and load.", command.usage)
+    for name, commands in _MEANT_FOR.items():
+        if given.get(name) and command.name not in commands:
+            option = f"--{name.replace('_', '-')}"
+            meant = f"{', '.join(commands[:-1])} and {commands[-1]}"
+            raise Misuse(f"{option} goes with {meant}.", command.usage)
     typed = _placed(command, list(words[1:]), arguments, conf, environ)
     for (side, what), text in typed.items():
         if what == SERVER:
@@ -227,20 +125,6 @@ def read_order(
         elif not text:
             raise Misuse(f"The {side}'s directory is empty.", command.usage)
     return Order(command, typed)
-
-
-def find(name: str) -> Command:
-    """Find a command.
-
-    :raises Misuse: there is none of that name.
-    """
-    command = COMMANDS.get(name)
-    if command is None:
-        raise Misuse(
-            f"Unknown command: {name}\n\n{listing().rstrip()}",
-            f"{PROGRAM} <command> [options] [args]",
-        )
-    return command
 
 
 def service_order(arguments: argparse.Namespace, conf: Any, environ: Mapping[str, str]) -> Order:
@@ -307,8 +191,9 @@ def _placed(
         if len(wanted) == len(words):
             return dict(zip(wanted, words, strict=True))
     if len(words) < len(unknown):
-        left = ", ".join(f"the {side}'s {what}" for side, what in unknown[len(words) :])
-        raise Misuse(f"Too few arguments: {left} is missing.", command.usage)
+        missing = [f"the {side}'s {what}" for side, what in unknown[len(words) :]]
+        verb = "is" if len(missing) == 1 else "are"
+        raise Misuse(f"Too few arguments: {' and '.join(missing)} {verb} missing.", command.usage)
     raise Misuse("Which side is meant? Give both arguments.", command.usage)
 
 

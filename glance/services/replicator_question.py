@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -48,10 +49,16 @@ class _Line:
         return "terminal"
 
 
-async def is_yes(reactor: Any, descriptor: int) -> bool:
+async def is_yes(reactor: Any, descriptor: int, end_line: Callable[[], object]) -> bool:
     """Wait for an answer, and tell whether it is a yes; the end of input is none.
 
     :param descriptor: of a terminal.
+    :param end_line: called if nobody has ended the question's line there.
     """
-    answer = await _Line(reactor, descriptor).read
+    answer = ""
+    try:
+        answer = await _Line(reactor, descriptor).read
+    finally:
+        if not answer.endswith("\n"):
+            end_line()
     return answer.strip().lower() in _YES

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from glance.config import Loaded
@@ -96,6 +97,8 @@ class _Run:
         shown = job.command.changes and not job.plan.dry_run and sys.stderr.isatty()
         dry_run = job.plan.dry_run
         voices = make_voices(loaded, screen=shown, to_stdout=dry_run and not self._json)
+        # Whether what is done is said at once, not only at the end.
+        self._said = not shown or loaded.conf.verbose or loaded.conf.debug
         self._teller = Teller(reactor, voices, dry_run=dry_run)
         if shown:
             self.screen = Screen(reactor, sys.stderr, self._teller.board.lines)
@@ -114,6 +117,11 @@ class _Run:
         try:
             return await acts.get(self._job.command.name, self._replicate)()
         except ConfigError:
+            raise
+        except CancelledError:
+            # A run that has begun has a summary instead.
+            self.tidy()
+            print_error("Interrupted; nothing was done.")
             raise
         except GlanceError as error:
             self.tidy()
@@ -161,7 +169,8 @@ class _Run:
         """Tell what became of it."""
         log = _log.info if self._elsewhere else None
         complain, say = teller(print_error, log), teller(None if self._json else self._print, log)
-        for line in [*reports.summary_remarks(summary), *reports.summary_failures(summary)]:
+        remarks = reports.summary_remarks(summary, said=self._said)
+        for line in [*remarks, *reports.summary_failures(summary)]:
             complain(line)
         say(reports.summary_text(summary))
         if self._json:
@@ -179,7 +188,7 @@ class _Run:
             "not? Their ids can never be used again. [y/N] "
         )
         print(question, end="", file=sys.stderr, flush=True)
-        yes = await is_yes(self._reactor, sys.stdin.fileno())
+        yes = await is_yes(self._reactor, sys.stdin.fileno(), partial(print_error, ""))
         if self.screen is not None:
             self.screen.start()
         return yes

@@ -16,6 +16,7 @@ from glance.replicate.reports import summary_text
 from glance.replicate.run import replicate
 from glance.replicate.watching import Watch
 from glance.services.notify import Notifier
+from glance.services.reloading import reload_aloud
 from glance.services.replicator_job import Job
 from glance.services.replicator_sides import Sides
 from glance.services.replicator_telling import Teller
@@ -125,38 +126,27 @@ class ReplicatorService(Service):
         self._reloading = None
 
     async def _reload_once(self) -> None:
-        self._log.info("Reloading the configuration")
-        self._notifier.reloading("reloading the configuration")
-        given_up = ""
-        try:
-            job, use = await self._run(self._thd_reload)
-        except GlanceError as error:
-            self._log.error("Reload given up, everything stays as it was: {error}", error=error)
-            given_up = "; the last reload was given up, see the log"
-        except Exception:
-            self._log.failure("Reload given up, everything stays as it was")
-            given_up = "; the last reload was given up, see the log"
-        else:
-            if self.running:
-                await self._leave()
-            if self.running:
-                self._go_by(job)
-                self._reloaded(use)
-        if self.running:
-            self._notifier.ready(self._doing() + given_up)
+        await reload_aloud(
+            self._change,
+            doing=self._doing,
+            running=lambda: bool(self.running),
+            notifier=self._notifier,
+            log=self._log,
+        )
 
-    def _reloaded(self, use: Callable[[], None]) -> None:
-        try:
-            use()
-        except GlanceError as error:
-            self._log.error("Reloaded, but for this process's own log: {error}", error=error)
-        self._log.info("Going on by the configuration as it is now")
+    async def _change(self) -> Callable[[], None]:
+        job, use = await self._run(self._thd_reload)
+        if self.running:
+            await self._leave()
+        if self.running:
+            self._go_by(job)
+        return use
 
     async def _leave(self) -> None:
         """Break off what is under way."""
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            await watch.stop()
+        # A reload and a stop may both wait for its end.
+        if self._watch is not None:
+            await self._watch.stop()
 
     def hurry(self) -> None:
         """Do nothing: a stop is quick anyway."""

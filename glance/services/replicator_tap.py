@@ -10,8 +10,9 @@ from twisted.logger import Logger
 from glance.config.twistd import ProgramOptions
 from glance.domain.errors import GlanceError
 from glance.services.logs import start_logging
+from glance.services.replicator_commands import Misuse
 from glance.services.replicator_console import thd_make_service
-from glance.services.replicator_line import Misuse, add_arguments
+from glance.services.replicator_line import add_arguments
 from glance.services.signals import catch_signals, hold_reload
 from glance.services.telling import Voices
 

@@ -136,7 +136,7 @@ class TestReload:
             eventually(lambda: node.listed() == [image_id], "it works as before")
             self.write(server, conf, other.place)
             service.process.send_signal(signal.SIGHUP)
-            service.has_logged("Looking after the cache by the configuration as it is now")
+            service.has_logged("Going on by the configuration as it is now")
             other.queue(image_id)
             eventually(lambda: other.listed() == [image_id], "it works elsewhere")
             late = node.write(str(uuid4()), b"1", "invalid")
@@ -158,7 +158,7 @@ class TestReload:
                 origin.let(2 * MIB)
                 eventually(lambda: partial_size(node, image_id) > MIB, "some of the copy")
                 service.process.send_signal(signal.SIGHUP)
-                service.has_logged("Looking after the cache by the configuration as it is now")
+                service.has_logged("Going on by the configuration as it is now")
                 # A request for all comes first.
                 eventually(lambda: origin.asked[-1] > MIB, "the store is asked for the rest")
                 origin.let()
@@ -276,7 +276,7 @@ class TestControl:
             assert self.control(server, *options[:2], "cache", "status") == (0, line, "")
             line = f"Reloading glance-cache (pid {pid}) with signal(1)\n"
             assert self.control(server, *options[:2], "cache", "reload") == (0, line, "")
-            told = "Looking after the cache by the configuration as it is now"
+            told = "Going on by the configuration as it is now"
             eventually(lambda: told in log.read_text(), "the reload")
             code, out, err = self.control(server, *options, "cache", "restart", str(conf))
             assert (code, err) == (0, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,8 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.functional.cloud import Cloud
-from tests.functional.server import Server
+from tests.functional.server import ROOT, Server
 
+CATALOGUE = ROOT / "conf/metadefs"
 ALL = "/v2/metadefs/namespaces"
 
 
@@ -53,6 +55,25 @@ def test_what_is_made_is_where_the_answer_says(cloud: Cloud) -> None:
     assert get(cloud, found["objects"][0]["self"]) == found["objects"][0]
     do(cloud, 204, "DELETE", found["self"])
     do(cloud, 404, "GET", found["self"])
+
+
+def test_who_sees_what_came_along(cloud: Cloud) -> None:
+    """Two namespaces have no visibility, and are as private ones are."""
+    shipped = {json.loads(path.read_bytes())["namespace"] for path in CATALOGUE.iterdir()}
+    hidden = {"OS::Glance::CommonImageProperties", "OS::OperatingSystem"}
+
+    def seen(who: str, query: str = "") -> set[str]:
+        return shipped & set(names(get(cloud, f"{ALL}?limit=100{query}", who)))
+
+    assert seen("admin") == shipped
+    assert seen("reader") == shipped - hidden
+    assert seen("admin", "&visibility=private") == hidden
+    assert seen("admin", "&visibility=public") == shipped - hidden
+    assert seen("reader", "&visibility=private") == set()
+    for name in hidden:
+        assert get(cloud, f"{ALL}/{name}")["visibility"] == "private"
+        for path in (name, f"{name}/properties", f"{name}/properties/os_distro"):
+            assert cloud.call("reader", "GET", f"{ALL}/{path}").status == 404
 
 
 def test_pages(cloud: Cloud) -> None:

@@ -74,7 +74,7 @@ def closed() -> Iterator[int]:
 
 
 class TestHelp:
-    @pytest.mark.parametrize("argv", [[], ["help"], ["-v"]])
+    @pytest.mark.parametrize("argv", [[], ["help"], ["help", "help"], ["-v"]])
     def test_no_command(self, run: Run, argv: list[str]) -> None:
         code, out, err = run(*argv)
         assert (code, err) == (0, "")
@@ -154,7 +154,8 @@ class TestSideLost:
     @pytest.mark.parametrize("command", ["compare", "livecopy"])
     def test_nobody_there(self, run: Run, closed: int, command: str) -> None:
         place = f"127.0.0.1:{closed}"
-        code, out, err = run(command, place, place, "--retries=0", "-t", "canary-token")
+        other = f"http://{place}/other"
+        code, out, err = run(command, place, other, "--retries=0", "-t", "canary-token")
         assert (code, out) == (3, "")
         assert err.startswith("ERROR: ")
         assert f"{place} cannot be reached: nothing listens there." in err
@@ -226,7 +227,8 @@ class TestService:
         def configure(port: int) -> None:
             (tmp_path / "x.conf").write_text(
                 "[DEFAULT]\nwatch = 3600\nretries = 0\n"
-                f"[source]\nserver = 127.0.0.1:{port}\n[target]\nserver = 127.0.0.1:{port}\n"
+                f"[source]\nserver = 127.0.0.1:{port}\n"
+                f"[target]\nserver = http://127.0.0.1:{port}/other\n"
             )
 
         def said() -> str:

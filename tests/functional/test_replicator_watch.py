@@ -131,7 +131,9 @@ class TestTerminal:
         assert "\x1b" not in done.said
         assert all(image_id in done.said for image_id in case.ids)
 
-    @pytest.mark.parametrize(("typed", "gone"), [("y\n", True), ("n\n", False), ("\n", False)])
+    @pytest.mark.parametrize(
+        ("typed", "gone"), [("y\n", True), ("n\n", False), ("\n", False), ("\x04", False)]
+    )
     def test_deleting_is_asked_about(self, case: Case, typed: str, gone: bool) -> None:
         case.image()
         extra = replication.image(case.target, b"x", tags=[case.tag], name="extra one")
@@ -139,6 +141,8 @@ class TestTerminal:
         code, said = case.program.run_on_terminal(*words, typed=typed)
         assert code == 0, said
         assert "extra one" in said
+        # What comes next stands in a line of its own, also where no answer ended this one.
+        assert ("[y/N] \r\n" in said) == (typed == "\x04")
         assert (case.there(extra) is None) == gone
         assert case.differences() == []
 

@@ -46,7 +46,9 @@ class Ours:
     def __init__(self, configuration: Path, *, more_flavor: str = "", **settings: object) -> None:
         self._flavor = "+".join(filter(None, ("keystone", more_flavor)))
         self._identity = IdentityServer()
-        self._settings = {"bind_host": "127.0.0.1", "workers": 0, **settings}
+        # The file has a log file of the other's, and what trouble there is is looked for in ours.
+        ours = {"bind_host": "127.0.0.1", "workers": 0, "use_stderr": True}
+        self._settings = {**ours, **settings}
         self._arguments = ("--config-file", str(configuration))
 
     def __enter__(self) -> Ours:

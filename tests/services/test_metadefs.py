@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, func, insert, select, text, update
+from sqlalchemy import Engine, event, func, insert, select, text, update
 
 from glance.db import metadef_loading, schema
 from glance.db.engine import make_engine
 from glance.db.metadef_definitions import TABLES, thd_load, thd_read
-from glance.db.metadef_loading import Outcome, thd_find_files, thd_load_files
+from glance.db.metadef_loading import Outcome, thd_empty, thd_find_files, thd_load_files
 from glance.db.oneshot import Transactions
 from glance.db.tables_metadefs import (
     metadef_namespaces,
@@ -263,11 +263,12 @@ def test_bad_files_leave_the_others_be_loaded(run: Run, engine: Engine, tmp_path
     ]
     assert done.err == [
         f"Loading metadata definitions from {place}",
-        f"WARNING: {place}/0.json: /nonsense: means nothing here; it was left out.",
+        f"WARNING: {place}/0.json: /nonsense: means nothing here and was left out.",
         f"ERROR: {place}/1.json: /visibility: must be one of public, private, not 'no'.",
         f"ERROR: {place}/1.json: /tags/0/name: must be a string, not the number 1.",
         f"ERROR: {place}/2.json: is not JSON: line 1, column 2: Expecting property name enclosed "
         "in double quotes.",
+        f"WARNING: {place}/4.json: /namespace: is the one of {place}/0.json as well.",
         f"ERROR: {place}/gone.json: cannot be read: No such file or directory.",
         "ERROR: 3 files could not be loaded.",
     ]
@@ -289,9 +290,44 @@ def test_a_namespace_is_loaded_whole_or_not_at_all(
     assert done.code == 1
     assert done.out[0] == "last: added."
     assert done.err[1] == (
-        f"ERROR: {place}/0.json: the database takes two of its names for the same."
+        f"ERROR: {place}/0.json: the database takes two of its names for the same, or one for "
+        "another that is there."
     )
     assert {name for name, number in rows(engine).items() if number} == {"metadef_namespaces"}
+
+
+def test_a_name_that_differs_in_case_is_another(
+    run: Run, engine: Engine, tmp_path: Path, database_url: str
+) -> None:
+    """Where it cannot be beside the first, that is told, and the first is not touched."""
+    assert run("db_load_metadefs", put(tmp_path / "old", OLD)).code == 0
+    place = put(tmp_path / "new", {"namespace": "a::b"})
+    for mode in ((), ("--merge", "--overwrite")):
+        done = run("db_load_metadefs", place, *mode)
+        if database_url.startswith("mysql"):
+            assert done.code == 1
+            assert done.err[1] == (
+                f"ERROR: {place}/0.json: the database takes two of its names for the same, or one "
+                "for another that is there."
+            )
+        else:
+            assert done.out[0] == ("a::b: unchanged." if mode else "a::b: added.")
+        assert kept(engine) == defined(OLD)
+
+
+def test_names_do_not_meddle_with_the_terminal(run: Run, tmp_path: Path) -> None:
+    """Whatever characters a file or an exported namespace has in its names."""
+    odd = "caf\u00e9\n\x1b[31m"
+    place = put(tmp_path / "d", {"namespace": odd}, {"namespace": "n", odd: 1}, b'{"\\u001b": 1}')
+    done = run("db_load_metadefs", place)
+    assert done.code == 1
+    assert done.out[:2] == ["caf\u00e9\\n\\x1b[31m: added.", "n: added."]
+    assert done.err[1:] == [
+        f"WARNING: {place}/1.json: /caf\u00e9\\n\\x1b[31m: means nothing here and was left out.",
+        f"ERROR: {place}/2.json: has no member 'namespace'.",
+        "ERROR: 1 file could not be loaded.",
+    ]
+    assert run("db_export_metadefs", place).out[0].startswith("caf\u00e9\\n\\x1b[31m: ")
 
 
 def test_one_file_of_any_name(run: Run, engine: Engine, tmp_path: Path) -> None:
@@ -337,6 +373,25 @@ def test_neither_true_nor_false(
         2,
         "argument MERGE: 'perhaps' is neither true nor false",
     )
+
+
+def test_a_directory_that_may_not_be_looked_into(
+    bare: Run, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not said that there is nothing. Tests may be run by root, who may look anywhere."""
+    run = configured(bare, tmp_path / "a.conf", sqlite_url)
+    path = tmp_path / "closed/d"
+    real = os.stat
+
+    def closed(wanted: Any, **options: Any) -> os.stat_result:
+        if os.fspath(wanted) == str(path):
+            raise PermissionError(13, "Permission denied")
+        return real(wanted, **options)
+
+    monkeypatch.setattr(os, "stat", closed)
+    done = run("db_load_metadefs", str(path))
+    assert done.err == [f"ERROR: The path {path} cannot be followed: Permission denied"]
+    assert done.code == 1
 
 
 def test_where_the_configuration_says(bare: Run, sqlite_url: str, tmp_path: Path) -> None:
@@ -494,6 +549,34 @@ def test_another_was_faster(
     engine.dispose()
     assert there is not None
     assert there.own["description"] == "theirs"
+
+
+@pytest.mark.service
+def test_unloading_while_others_add(postgresql_url: str) -> None:
+    """What comes to be there while this removes the rest goes too."""
+    engine, others = make_engine(postgresql_url), make_engine(postgresql_url)
+    schema.thd_sync(engine)
+    definition, _ = read(json.dumps(OLD).encode())
+    late = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def add(connection: Any, cursor: Any, statement: str, *more: Any) -> None:
+        if statement.startswith("DELETE FROM metadef_namespaces") and len(late) < limit:
+            late.append(f"late {len(late)}")
+            with others.begin() as other:
+                thd_load(other, Definition(late[-1], definition.own, definition.parts), Mode.SKIP)
+
+    with Transactions.thd_on(engine) as transactions:
+        limit = 1
+        assert thd_empty(transactions)["metadef_namespaces"] == 1
+        assert not any(rows(engine).values())
+        limit = 100
+        with pytest.raises(Unavailable) as caught:
+            thd_empty(transactions)
+    assert "all the time" in caught.value.message
+    assert rows(engine)["metadef_namespaces"] == len(late) - 1
+    others.dispose()
+    engine.dispose()
 
 
 def test_a_database_that_breaks_off_says_what_is_loaded(

@@ -207,7 +207,7 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
             default=False,
             help="Delete images that the target has and the source has not, as far as they pass "
             "the filters; protected ones stay. Asks first. An id that was deleted can never be "
-            "used again.",
+            "used again. With compare: count them as a difference.",
         ),
         cfg.BoolOpt(
             "force",

@@ -7,6 +7,7 @@ passed over, so that what was copied from there can be loaded; others that mean 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -27,6 +28,7 @@ from glance.domain.metadefs.names import (
     SEPARATOR,
     TYPES,
     VISIBILITIES,
+    fits_path,
 )
 from glance.domain.text import shorten
 
@@ -35,6 +37,15 @@ _SHOWN_ONLY = {"self", "schema", "created_at", "updated_at"}
 _NAMESPACE = {
     "namespace", *OWN_FIELDS, "resource_type_associations", "properties", "objects", "tags",
 }  # fmt: skip
+
+
+class _Repeating(dict[str, Any]):
+    """A JSON object that has members of the same name.
+
+    :param repeated: those names; of each the last value is kept.
+    """
+
+    repeated: list[str]
 
 
 class BadFile(Invalid):
@@ -51,7 +62,7 @@ class BadFile(Invalid):
 def read(content: bytes) -> tuple[Definition, list[Problem]]:
     """Read a file's content.
 
-    :returns: the namespace, and what was passed over.
+    :returns: the namespace, and what in the file has no effect, or not the one that it should have.
     :raises BadFile: it is not what it should be.
     """
     document = _parse(content)
@@ -100,26 +111,38 @@ def _said(**values: Any) -> dict[str, Any]:
 
 def _parse(content: bytes) -> Any:
     def refuse(name: str) -> NoReturn:
-        raise ValueError(f"{name} is no JSON")
+        raise BadFile([Problem("", f"is not JSON that can be kept: {name} is no JSON")])
 
     try:
-        return json.loads(content.decode("utf-8-sig"), parse_constant=refuse)
+        return json.loads(
+            content.decode("utf-8-sig"), parse_constant=refuse, object_pairs_hook=_members
+        )
     except UnicodeDecodeError as error:
         what = f"is not UTF-8: the byte at offset {error.start} cannot be read"
     except json.JSONDecodeError as error:
         what = f"is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
     except RecursionError:
         what = "is nested too deeply"
-    except ValueError as error:
-        # Of more digits than Python reads, too.
-        what = f"is not JSON that can be kept: {error}"
+    except ValueError:
+        # Python reads some thousands of digits.
+        what = "is not JSON that can be kept: a number in it has far too many digits"
     raise BadFile([Problem("", what)])
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    repeating = _Repeating(members)
+    times = Counter(name for name, _ in pairs)
+    repeating.repeated = [name for name, number in times.items() if number > 1]
+    return repeating
 
 
 class _Reader(Checker):
     """Reads the parts of a file that was parsed.
 
-    :param strangers: members that mean nothing.
+    :param strangers: what has no effect, or not the one that it should have.
     """
 
     def __init__(self) -> None:
@@ -153,7 +176,7 @@ class _Reader(Checker):
         if "namespace" not in document:
             self.wrong("", "has no member 'namespace'")
         else:
-            self.name(document["namespace"], "/namespace", LONGEST_NAME)
+            self._namespace_name(document["namespace"], "/namespace")
         own = _said(**{name: document.get(name) for name in OWN_FIELDS})
         for name, value in own.items():
             at = below("", name)
@@ -169,15 +192,35 @@ class _Reader(Checker):
             Kind.RESOURCE_TYPE: self._named(
                 document, "resource_type_associations", self._association
             ),
-            Kind.PROPERTY: self._properties(document, ""),
+            Kind.PROPERTY: self._own_properties(document),
             Kind.OBJECT: self._named(document, "objects", self._object),
             Kind.TAG: self._named(document, "tags", self._tag),
         }
         return Definition(document.get("namespace", ""), own, parts)
 
+    def storable(self, value: Any, at: str = "", depth: int = 0) -> bool:
+        """Check that every database keeps a value, and that no part of it is there twice."""
+        for name in value.repeated if isinstance(value, _Repeating) else ():
+            self.wrong(below(at, name), "stands there a second time")
+        return super().storable(value, at, depth)
+
+    def _namespace_name(self, value: Any, at: str) -> bool:
+        return self.name(value, at, LONGEST_NAME) and (
+            fits_path(value)
+            or self.wrong(at, f"cannot be {shorten(value)}, which no path could have as a part")
+        )
+
     def _known(self, value: dict[str, Any], at: str, known: set[str]) -> None:
-        for name in value.keys() - known - _SHOWN_ONLY:
-            self.strangers.append(Problem(below(at, name), "means nothing here"))
+        for name in value:
+            if name not in known and name not in _SHOWN_ONLY:
+                what = "means nothing here and was left out"
+                self.strangers.append(Problem(below(at, name), what))
+
+    def _reachable(self, name: str, at: str) -> None:
+        if not fits_path(name):
+            self.strangers.append(
+                Problem(at, "is a name that no path can have, so clients cannot ask for it alone")
+            )
 
     def _named(
         self,
@@ -202,6 +245,7 @@ class _Reader(Checker):
             elif name in found:
                 self.wrong(below(at, "name"), f"{shorten(name)} stands there a second time")
             else:
+                self._reachable(name, below(at, "name"))
                 found[name] = read(item, at)
         return found
 
@@ -233,6 +277,12 @@ class _Reader(Checker):
             SEPARATOR not in value or self.wrong(at, "must not have a comma in it")
         )
 
+    def _own_properties(self, document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        properties = self._properties(document, "")
+        for name in properties:
+            self._reachable(name, below("/properties", name))
+        return properties
+
     def _properties(self, holder: dict[str, Any], at: str) -> dict[str, dict[str, Any]]:
         at = below(at, "properties")
         properties = holder.get("properties")
@@ -253,6 +303,10 @@ class _Reader(Checker):
         for field, value in said.items():
             if field in self._property_fields:
                 self._property_fields[field](value, below(at, field))
+            elif field != "default":
+                self.strangers.append(
+                    Problem(below(at, field), "means nothing here: it is kept, but not shown")
+                )
         if "type" not in said:
             self.wrong(at, "has no member 'type'")
         self._short(said, at)

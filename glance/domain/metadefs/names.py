@@ -20,6 +20,11 @@ TYPES = ("array", "boolean", "integer", "number", "object", "string")
 SEPARATOR = ","
 
 
+def fits_path(name: str) -> bool:
+    """Return whether a name can be a part of a path, so that the API can be asked for it."""
+    return "/" not in name and name not in (".", "..")
+
+
 def join_required(names: Iterable[str]) -> str | None:
     """Return the names of an object's required properties as the catalogue keeps them.
 

@@ -1,12 +1,13 @@
 """What clients send of metadata definitions, checked and made into values of the model.
 
 The JSON schemas say most of it; what they cannot say is checked here too: what databases can hold,
-which names a path can have, what belongs to the service.
+which names a path can have, what belongs to the service. What is taken here can be exported to a
+file, and loaded from there again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,7 @@ import orjson
 
 from glance.domain.errors import Duplicate, Forbidden, Invalid
 from glance.domain.image import INT_MAX
+from glance.domain.metadefs.checking import LONGEST_TEXT
 from glance.domain.metadefs.definition import DEFAULT_OWNER
 from glance.domain.metadefs.documents import metadef_schemas
 from glance.domain.metadefs.model import (
@@ -27,14 +29,17 @@ from glance.domain.metadefs.model import (
     Tag,
     ordered,
 )
-from glance.domain.metadefs.names import LONGEST_NAME, SEPARATOR
+from glance.domain.metadefs.names import LONGEST_NAME, SEPARATOR, fits_path
 from glance.domain.text import check_storable, shape, shorten
-from glance.domain.violations import explain, mismatch
+from glance.domain.violations import check_fits, mismatch
 
 #: What only the service sets.
 _READ_ONLY = frozenset({"created_at", "updated_at", "schema", "self"})
 #: Fields that are whole numbers, which JSON schema takes 1.0 for as well.
 _COUNTS = ("minLength", "maxLength", "minItems", "maxItems")
+#: Fields that are any numbers; whole ones are as large as programs in other languages can read.
+_BOUNDS = ("minimum", "maximum")
+_LARGEST = 2**63 - 1
 
 
 def parse_namespace(body: object, project_id: str | None) -> Namespace:
@@ -133,6 +138,10 @@ def property_schema(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
             kept[field] = int(kept[field])
             if kept[field] > INT_MAX:
                 raise Invalid(f"{what}: {field} must be at most {INT_MAX}.")
+    for field in _BOUNDS:
+        bound = kept.get(field)
+        if isinstance(bound, int) and not -_LARGEST - 1 <= bound <= _LARGEST:
+            raise Invalid(f"{what}: {field} is too large a number.")
     _check_texts(kept.get("enum", ()), f"{what}: enum")
     items = kept.get("items")
     if items is not None:
@@ -140,7 +149,9 @@ def property_schema(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
         if "type" not in items:
             raise Invalid(f"{what}: items must have a type.")
         _check_texts(items.get("enum", ()), f"{what}: enum of items")
-    check_storable(orjson.dumps(kept).decode(), what)
+    for text in _texts(kept):
+        check_storable(text, what)
+    _check_size(orjson.dumps(kept), what)
     return kept
 
 
@@ -176,6 +187,7 @@ def _object(fields: Mapping[str, Any]) -> Object:
     _check_known(what, fields, ("name", "description", "required", "properties"))
     description = fields.get("description")
     check_storable(description or "", f"{what}: description")
+    _check_size((description or "").encode(), f"{what}: description")
     required = list(fields.get("required", ()))
     for required_name in required:
         # They are kept in one text, with commas between them.
@@ -184,11 +196,13 @@ def _object(fields: Mapping[str, Any]) -> Object:
                 f"{what}: required has {shorten(required_name)}; a name there must not be empty"
                 " and must not contain a comma."
             )
-        check_storable(required_name, f"{what}: required")
+        _check_short(required_name, f"{what}: a name in required")
+    _check_size(SEPARATOR.join(required).encode(), f"{what}: required")
     properties = {}
     for inner, schema in fields.get("properties", {}).items():
         _name(inner, "property")
         properties[inner] = property_schema(schema, inner)
+    _check_size(orjson.dumps(properties), f"{what}: properties")
     return Object(name, description, required, properties)
 
 
@@ -201,7 +215,13 @@ def _tag(fields: Mapping[str, Any]) -> Tag:
 def _checker(name: str) -> Callable[[Any], Any]:
     document = metadef_schemas()[f"metadefs/{name}"]
     if name == "tags":
-        document = {**document, "required": ["tags"]}
+        # The one that is served is of answers, and does not say that each is an object.
+        item = {**document["properties"]["tags"]["items"], "type": "object"}
+        document = {
+            "properties": {"tags": {"type": "array", "items": item}},
+            "required": ["tags"],
+            "additionalProperties": False,
+        }
     # Patterns are for programs in other languages to read, whose expressions may be different ones.
     return fastjsonschema.compile(document, use_default=False, use_formats=False)
 
@@ -213,10 +233,7 @@ def _checked(name: str, body: object) -> dict[str, Any]:
     read_only = next((field for field in body if field in _READ_ONLY), None)
     if read_only is not None and name != "tags":
         raise Forbidden(f"Attribute {read_only} is read-only.")
-    try:
-        _checker(name)(body)
-    except fastjsonschema.JsonSchemaValueException as error:
-        raise mismatch(schema, explain(error)) from None
+    check_fits(_checker(name), body, schema)
     return body
 
 
@@ -224,7 +241,7 @@ def _name(name: object, what: str) -> str:
     """Check a name that becomes part of a path."""
     if not isinstance(name, str) or not name:
         raise Invalid(f"The name of {_a(what)} must be given, and not be empty.")
-    if "/" in name or name in (".", ".."):
+    if not fits_path(name):
         raise Invalid(
             f"{shorten(name)} cannot be the name of {_a(what)}: no path could have it as a part."
         )
@@ -242,6 +259,21 @@ def _check_short(text: str, what: str) -> None:
             f"{what} must be a string of length {LONGEST_NAME} at most, not {shape(text)}."
         )
     check_storable(text, what)
+
+
+def _check_size(kept: bytes, what: str) -> None:
+    """Check that a text fits where it is kept, which not every database would say."""
+    if len(kept) > LONGEST_TEXT:
+        raise Invalid(f"{what} takes {len(kept)} bytes, but {LONGEST_TEXT} is the most.")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts among the values of what fits a schema."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
 
 
 def _check_known(what: str, fields: Mapping[str, Any], known: Collection[str]) -> None:

@@ -210,6 +210,11 @@ def test_a_name_of_other_case(catalogue: Catalogue) -> None:
             changed(catalogue, TAGS.thd_insert, "Acme", [Tag("A")])
         with pytest.raises(Duplicate):
             changed(catalogue, types.thd_associate, "Acme", Association("os::a"))
+        # What it is told to be for is what it can be told not to be for.
+        add(catalogue, Namespace("Other"))
+        made = changed(catalogue, types.thd_associate, "Other", Association("os::a", "2"))
+        assert (made.name, made.prefix) == ("OS::A", "2")
+        changed(catalogue, types.thd_dissociate, "Other", made.name)
         return
     add(catalogue, Namespace("ACME"))
     changed(catalogue, TAGS.thd_insert, "Acme", [Tag("A")])
@@ -325,6 +330,8 @@ def test_namespaces_by_resource_type(catalogue: Catalogue) -> None:
         ("OS::B", ["ab"]),
         ("OS::B,OS::A,OS::C", ["a", "ab"]),
         ("OS::C", []),
+        ("os::b", []),
+        ("os::b,OS::A ,OS::B", ["ab"]),
         ("", []),
         ("\U0001f600", []),
     ):

@@ -47,6 +47,21 @@ def test_faults_of_ours_are_shown_whole() -> None:
         run(fail)
 
 
+def test_what_the_terminal_cannot_show_is_escaped() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            r"from glance.cmd.common import run; run(lambda: print('\xe9\ud800'))",
+        ],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == (b"\\xe9\\ud800\n", b"")
+
+
 @pytest.mark.parametrize("size", [10, 1_000_000])
 def test_reader_that_went_away(size: int) -> None:
     code = f"from glance.cmd.common import run; run(lambda: print('x' * {size}))"

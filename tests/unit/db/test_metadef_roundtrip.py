@@ -25,7 +25,7 @@ from glance.domain.metadefs.definition import (
     Object,
 )
 from glance.domain.metadefs.files import read, render
-from glance.domain.metadefs.names import LONGEST_NAME, TYPES
+from glance.domain.metadefs.names import LONGEST_NAME, TYPES, fits_path
 
 CATALOGUE = Path(__file__).parents[3] / "conf/metadefs"
 
@@ -81,7 +81,7 @@ PARTS = st.fixed_dictionaries(
         Kind.TAG: st.dictionaries(NAMES, st.none(), max_size=4),
     }
 )
-CATALOGUES = st.dictionaries(NAMES, st.tuples(OWN, PARTS), max_size=4).map(
+CATALOGUES = st.dictionaries(NAMES.filter(fits_path), st.tuples(OWN, PARTS), max_size=4).map(
     lambda found: [Definition(name, *rest) for name, rest in found.items()]
 )
 

@@ -28,6 +28,13 @@ clouds:
     interface: internal
     cacert: /etc/ssl/east.pem
     image_endpoint_override: https://images.example/image
+  beside:
+    auth_url: https://keystone.example:5000/v3
+    username: uma
+    password: canary-password
+    project_name: p
+    user_domain_name: Default
+    project_domain_name: Default
   application:
     auth_type: v3applicationcredential
     auth:
@@ -96,31 +103,48 @@ def test_password(read):
     assert "canary" not in repr(side)
 
 
+def test_variables(read, monkeypatch):
+    """The library leaves what they say where it is not in a file."""
+    variables = {
+        "AUTH_URL": "https://keystone.example:5000/v3",
+        "USERNAME": "uma",
+        "PASSWORD": "canary-password",
+        "PROJECT_NAME": "p",
+        "USER_DOMAIN_NAME": "Default",
+        "PROJECT_DOMAIN_NAME": "Default",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(f"OS_{name}", value)
+    found, stated = read("envvars").credentials, read("east").credentials
+    assert isinstance(found, Credentials) and isinstance(stated, Credentials)
+    assert (found.auth_url, found.body) == (stated.auth_url, stated.body)
+
+
+def test_application_credential_of_variables(read, monkeypatch):
+    variables = {
+        "AUTH_TYPE": "v3applicationcredential",
+        "AUTH_URL": "https://keystone.example:5000/v3",
+        "APPLICATION_CREDENTIAL_ID": "a1",
+        "APPLICATION_CREDENTIAL_SECRET": "canary-secret",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(f"OS_{name}", value)
+    found, stated = read("envvars").credentials, read("application").credentials
+    assert isinstance(found, Credentials) and isinstance(stated, Credentials)
+    assert (found.auth_url, found.body) == (stated.auth_url, stated.body)
+
+
+def test_login_that_stands_beside_its_place(read):
+    found, stated = read("beside").credentials, read("east").credentials
+    assert isinstance(found, Credentials) and isinstance(stated, Credentials)
+    assert (found.auth_url, found.body) == (stated.auth_url, stated.body)
+
+
 def test_application_credential(read):
     side = read("application")
     assert body(side)["identity"]["application_credential"]["id"] == "a1"
     assert side.trust.insecure
     assert (side.endpoint, side.interface, side.region) == (None, "public", None)
-
-
-def test_variables(read, monkeypatch):
-    for name, value in {
-        "OS_AUTH_URL": "https://keystone.example:5000/v3",
-        "OS_USERNAME": "uma",
-        "OS_PASSWORD": "canary-password",
-        "OS_PROJECT_NAME": "p",
-        "OS_USER_DOMAIN_ID": "d",
-        "OS_PROJECT_DOMAIN_ID": "d",
-        "OS_REGION_NAME": "RegionWest",
-    }.items():
-        monkeypatch.setenv(name, value)
-    side = read("envvars")
-    assert side.credentials.auth_url == "https://keystone.example:5000/v3"
-    user = body(side)["identity"]["password"]["user"]
-    assert user == {"name": "uma", "domain": {"id": "d"}, "password": "canary-password"}
-    assert body(side)["scope"] == {"project": {"name": "p", "domain": {"id": "d"}}}
-    assert side.region == "RegionWest"
-    assert "canary" not in repr(side)
 
 
 def test_token(read):
@@ -148,7 +172,7 @@ def test_regions(read):
 @pytest.mark.parametrize(
     ("cloud", "more", "told"),
     [
-        ("west", {}, "No cloud 'west' is in clouds.yaml; there are: application, broken-"),
+        ("west", {}, "No cloud 'west' is in clouds.yaml; there are: application, beside, broken-"),
         ("nowhere", {}, "cloud 'nowhere': image_endpoint_override is not set"),
         ("old", {}, "cloud 'old': auth_type = v2password is not available"),
         ("regions", {"region": "three"}, "cloud 'regions': Region three is not a valid region"),

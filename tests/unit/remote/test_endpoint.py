@@ -22,6 +22,7 @@ from glance.remote.endpoint import Endpoint, read_endpoint
         ("[::1]", 5, "http://[::1]:5"),
         ("[::1]:81", None, "http://[::1]:81"),
         (" host ", None, "http://host:9292"),
+        ("::ffff:1.2.3.4", None, "http://[::ffff:1.2.3.4]:9292"),
         ("http://host", None, "http://host:80"),
         ("https://host", None, "https://host:443"),
         ("https://host", 9292, "https://host:9292"),
@@ -49,7 +50,11 @@ def test_what_is_meant(text: str, port: int | None, url: str) -> None:
         "http://host/a/../b",
         "http://host/a%0d",
         "host/path",
-        "host:port",
+        "::1:19293",
+        "[::1",
+        "::g",
+        "[1:2]",
+        "1.2.3.4:5:6",
         "http://[::1",
         "[x]",
         "[host]",
@@ -64,9 +69,25 @@ def test_what_names_no_service(text: str) -> None:
     assert caught.value.message.startswith("The host must be")
 
 
-@pytest.mark.parametrize("text", ["host:0", "host:65536", "http://host:99999999999999"])
+@pytest.mark.parametrize(
+    "text",
+    ["host:0", "host:65536", "http://host:99999999999999", "host:port", "host:", "host:\u0663"],
+)
 def test_ports_that_there_are_not(text: str) -> None:
     with pytest.raises(Invalid, match="port"):
+        read_endpoint(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("ftp://host", "begins with http:// or https://"),
+        ("http://user:canary@host", "without a user or a password"),
+        ("::1:19293", "in brackets, as in"),
+    ],
+)
+def test_what_is_wrong(text: str, told: str) -> None:
+    with pytest.raises(Invalid, match=told):
         read_endpoint(text)
 
 

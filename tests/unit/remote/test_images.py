@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
+from glance.domain.errors import Invalid
 from glance.identity import http
 from glance.identity.http import HttpCaller
 from glance.remote import images
@@ -189,6 +190,18 @@ class TestList(ImagesTestCase):
         self.site.replies = {"GET /v2/images": (200, answer)}
         self.failed(self.listed(), Unintelligible)
 
+    def test_list_that_goes_round_by_way_of_many_pages(self):
+        def page(request):
+            if len(self.site.seen) > 100:
+                return 500, {}
+            last = int(request.args.get(b"marker", [b"-1"])[0])
+            following = (last + 1) % 30
+            return 200, {"images": [{"id": str(following)}], "next": f"?marker={following}"}
+
+        self.site.list = page
+        self.failed(self.listed(), Unintelligible)
+        self.assertEqual(len(self.site.seen), 31)
+
 
 class TestImages(ImagesTestCase):
     def test_show(self):
@@ -234,10 +247,25 @@ class TestImages(ImagesTestCase):
         self.assertEqual(self.site.seen[2][2], {"status": "accepted"})
 
     def test_what_are_no_members(self):
-        self.site.replies = {"GET /v2/images/i/members": (200, {"members": [1]})}
-        self.failed(self.images.members("i"), Unintelligible)
-        self.assertIsNone(members_of({}))
+        for answer in (
+            {},
+            {"members": [1]},
+            {"members": ""},
+            {"members": {}},
+            {"members": [{"member_id": 1, "status": "pending"}]},
+            {"members": [{"member_id": [], "status": "pending"}]},
+            {"members": [{"member_id": "p", "status": None}]},
+        ):
+            self.assertIsNone(members_of(answer))
+            self.site.replies = {"GET /v2/images/i/members": (200, answer)}
+            self.failed(self.images.members("i"), Unintelligible)
         self.assertEqual(members_of({"members": []}), {})
+
+    def test_a_member_is_no_way_to_the_image(self):
+        for member in ("", ".", ".."):
+            self.failed(self.images.remove_member("i", member), Invalid)
+            self.failed(self.images.set_member_status("i", member, "accepted"), Invalid)
+        self.assertEqual(self.site.seen, [])
 
 
 class TestDigests(ImagesTestCase):

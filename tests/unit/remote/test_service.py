@@ -207,10 +207,18 @@ class TestRequests(RemoteTestCase):
             (ConnectionRefusedError(), "cannot be reached: nothing listens there."),
             (NoRouteError(), "cannot be reached: No route to host"),
             (DNSLookupError("no such name"), "cannot be reached: DNS lookup failed: no such name."),
-            (TimeoutError(), "cannot be reached: no connection within 10 s."),
+            (TimeoutError(), "cannot be reached: no connection was made in time."),
             (lost, "broke off the connection: Connection to the other side was lost"),
         ):
             self.assertIn(told, self.trouble(error, Unreachable))
+
+    def test_schemes_are_not_mixed_up_where_there_were_answers(self):
+        lost = ResponseNeverReceived([Failure(ConnectionLost())])
+        request = self.treq.request
+        self.assertIn("Does it want https://?", self.trouble(lost, Unreachable))
+        self.treq.request = request
+        self.done(self.ask())
+        self.assertNotIn("https://", self.trouble(lost, Unreachable))
 
     def test_tls(self):
         for error, told in (

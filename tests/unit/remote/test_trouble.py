@@ -1,8 +1,11 @@
 """Whether to ask again."""
 
 import pytest
+from twisted.internet.error import ConnectionLost
 
 from glance.domain.errors import Invalid
+from glance.identity.http import CallFailed
+from glance.remote.endpoint import Endpoint
 from glance.remote.errors import (
     Absent,
     Failed,
@@ -17,7 +20,7 @@ from glance.remote.errors import (
     Untrusted,
     WrongLength,
 )
-from glance.remote.trouble import may_pass
+from glance.remote.trouble import explain, may_pass
 
 
 @pytest.mark.parametrize(
@@ -52,3 +55,14 @@ def test_what_may_pass(error):
 )
 def test_what_lasts(error):
     assert not may_pass(error)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "answered", "asks"),
+    [("http", False, True), ("http", True, False), ("https", False, False)],
+)
+def test_https_is_thought_of_only_where_nothing_ever_answered(scheme, answered, asks):
+    failure = CallFailed("x", ConnectionLost())
+    error = explain(failure, Endpoint("a.example", scheme=scheme), 1, answered=answered)
+    assert isinstance(error, Unreachable)
+    assert ("Does it want https://?" in error.message) == asks

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, fail, succeed
 from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IHostnameResolver
+from zope.interface import implementer
 
 from glance.domain.errors import Invalid
 from glance.remote import exchanges, uploading
@@ -12,6 +14,7 @@ from glance.remote.errors import (
     NotAllowed,
     NotAuthenticated,
     TokenExpired,
+    Unintelligible,
     Unreachable,
     WrongLength,
 )
@@ -37,6 +40,14 @@ class Renewing(GivenToken):
     async def renewed(self, refused):
         self.given += 1
         return await self.current()
+
+
+@implementer(IHostnameResolver)
+class Lookup:
+    """Looks up names, and does not come to an end."""
+
+    def resolveHostName(self, receiver, name, portNumber=0, types=None, semantics="TCP"):
+        receiver.resolutionBegan(None)
 
 
 class UploadTestCase(WireTestCase):
@@ -286,6 +297,24 @@ class TestUpload(UploadTestCase):
         self.over()
         self.assertEqual(self.reactor.tcpClients, [])
 
+    def test_answer_that_is_none_in_the_middle(self):
+        for begin in (self.begun, self.wanted):
+            for answer in (
+                b"SSH-2.0-x y z\r\n\r\n",
+                b"HTTP/1.1 400 X\r\nContent-Length: x\r\n\r\n",
+                b"HTTP/1.1 400 X\r\nTransfer-Encoding: x\r\n\r\n",
+            ):
+                self.setUp()
+                begin()
+                self.line.answer(answer)
+                # What is sent on from here is sent for nothing.
+                self.failed(self.uploading, Unintelligible)
+                self.over()
+                self.assertTrue(self.line.wire.aborted)
+                self.line.lose()
+                self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_stream_that_breaks_off(self):
         self.wanted()
         self.send(b"0123")
@@ -327,6 +356,14 @@ class TestUpload(UploadTestCase):
             self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_cancelled_before_there_is_a_connection(self):
+        stream = Bytes(10)
+        uploading = self.upload(stream)
+        uploading.cancel()
+        self.failureResultOf(uploading, CancelledError)
+        self.assertEqual(stream.calls, ["stop"])
+
+    def test_cancelled_while_a_name_is_looked_up(self):
+        self.reactor.nameResolver = Lookup()
         stream = Bytes(10)
         uploading = self.upload(stream)
         uploading.cancel()

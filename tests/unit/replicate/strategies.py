@@ -43,7 +43,7 @@ def records(draw, image_id="11111111-1111-4111-8111-111111111111"):
     return ImageRecord(
         image_id,
         draw(st.sampled_from(["queued", "saving", "active", "deactivated"])),
-        size=draw(st.none() | st.integers(0, 2**63)),
+        size=draw(st.none() | st.integers(0, 2**63 - 1)),
         checksum=draw(st.none() | HEX),
         hash_algorithm=algorithm,
         hash_value=draw(HEX) if algorithm else None,

@@ -108,6 +108,28 @@ def test_more_images_than_rows(board):
     assert board.lines(80, 2)[0] == "  and 10 more"
 
 
+DONE, DATA = "1 of 2 images, 1 failed", "2.0 MiB of 4.0 MiB"
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (100, f"[############............]  50% {DONE}, {DATA}, 1.0 MiB/s, 2.0 s left"),
+        (79, f"[##...]  50% {DONE}, {DATA}, 1.0 MiB/s, 2.0 s left"),
+        (78, f"50% {DONE}, {DATA}, 1.0 MiB/s, 2.0 s left"),
+        (68, f"[##...]  50% {DONE}, {DATA}, 2.0 s left"),
+        (30, "50% 1 of 2 images, 1 failed, …"),
+    ],
+)
+def test_the_bar_makes_room_for_how_far_it_is(board, clock, columns, line):
+    board.run_started(2, 4 * MIB)
+    board.image_started(record(1), 4 * MIB)
+    board.image_done(Outcome("2", Deed.FAILED, "x"))
+    clock.advance(2)
+    board.moved(record(1), 2 * MIB)
+    assert board.lines(columns, 1) == [line]
+
+
 @given(st.integers(1, 100), st.integers(1, 30), st.text(max_size=80))
 def test_it_fits(columns, rows, text):
     clock = Clock()

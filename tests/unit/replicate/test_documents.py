@@ -125,6 +125,7 @@ def test_properties_of_other_types_become_text():
         ({"size": True}, "/size"),
         ({"size": "1"}, "/size"),
         ({"min_disk": 1.5}, "/min_disk"),
+        ({"min_ram": 1e300}, "/min_ram"),
         ({"protected": "yes"}, "/protected"),
         ({"name": 5}, "/name"),
         ({"checksum": "xyz"}, "/checksum"),

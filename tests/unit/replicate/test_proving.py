@@ -57,6 +57,15 @@ class ConveyorTests(DumpTestCase):
         self.successResultOf(done)
         self.assertEqual(found, [b"abc", b"d"])
 
+    def test_a_portion_is_waited_for_however_large(self):
+        found = []
+        conveyor = self.conveyor(found.append, least=MOST_WAITING + 1)
+        conveyor.put(bytes(MOST_WAITING))
+        self.assertFalse(conveyor.full)
+        conveyor.put(b"a")
+        self.held.release_all()
+        self.assertEqual([len(data) for data in found], [MOST_WAITING + 1])
+
     def test_the_first_error_ends_it(self):
         def fail(data):
             raise Broken(data.decode())

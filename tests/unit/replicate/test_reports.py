@@ -66,12 +66,17 @@ class TestRun:
 
     def test_many_skipped_for_one_reason_are_one_line(self):
         made = summary(*(Outcome(str(n), Deed.SKIPPED, "it is queued") for n in range(11)))
-        assert reports.summary_remarks(made) == ["11 images skipped; it is queued"]
+        assert reports.summary_remarks(made) == ["11 images skipped for one reason: it is queued"]
 
     def test_dry_run(self):
         made = summary(Outcome("1", Deed.COPIED), Outcome("2", Deed.DELETED), dry_run=True)
         assert "1 would be copied, 1 would be deleted" in reports.summary_text(made)
         assert reports.summary_remarks(made) == ["2: would be deleted"]
+        assert reports.summary_remarks(made, said=True) == []
+
+    def test_what_a_dry_run_would_copy_takes_no_time(self):
+        made = summary(Outcome("1", Deed.COPIED, size=1024), dry_run=True, seconds=0.1)
+        assert reports.summary_text(made) == "a:1 to b:2: 1 would be copied; 1.0 KiB to copy."
 
     def test_json(self):
         made = summary(Outcome("4", Deed.FAILED, "no room", name="four"), seconds=1.23456)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from glance.domain.errors import GlanceError
-from glance.remote.errors import Failed, NotAllowed, NotAuthenticated
+from glance.remote.errors import Failed, NotAllowed, NotAuthenticated, WrongLength
 from glance.replicate.outcome import Deed, Outcome, SideLost
 from glance.replicate.plan import Plan
 from glance.replicate.record import ImageRecord
@@ -467,6 +469,30 @@ class TroubleTests(RunCase):
         self.assertIn("gives 16 bytes", self.outcome().reason)
         self.assertEqual(self.asked("upload"), [])
 
+    def test_a_source_that_does_not_say_how_much_it_gives(self) -> None:
+        self.here(A)
+        self.here(B)
+        self.fail_with("upload", WrongLength("There are 3 bytes of data, not 16."), times=1)
+        summary = self.pair.run(Plan(parallel=1))
+        self.assertEqual(summary.exit_code, 0)
+        self.assertEqual([one[:2] for one in self.pair.ear.retries], [(A, mock.ANY)])
+
+    def test_no_data_where_there_should_be_some(self) -> None:
+        self.target.digests = False
+        self.here(A, size=0)
+        open_data = self.source.open_data
+
+        async def silent(image_id: str, offset: int = 0) -> Any:
+            stream = await open_data(image_id, offset)
+            stream.size = None
+            return stream
+
+        self.source.open_data = silent  # type: ignore[method-assign]
+        self.assertEqual(self.pair.run().exit_code, 1)
+        # For no data the head of the request is all of an upload.
+        self.assertEqual(self.asked("upload"), [])
+        self.assertEqual(FakeStream.opened, 0)
+
     def test_a_target_that_does_not_keep_what_it_is_given(self) -> None:
         self.here(A)
 
@@ -649,6 +675,24 @@ class ExtraTests(RunCase):
         plan = Plan(Selection(names=("other",)), delete_extra=True)
         self.assertEqual(self.pair.run(plan).counts, {Deed.DELETED: 1})
         self.assertEqual(set(self.target.images), {A, B})
+
+    def test_what_nobody_can_read_stays(self) -> None:
+        self.there(C, protected="so to say")
+        self.there("../../x")
+        plan = Plan(Selection(names=("none",)), delete_extra=True)
+        self.assertEqual(self.pair.run(replace(plan, dry_run=True)).counts, {Deed.SKIPPED: 2})
+        summary = self.pair.run(plan, self.confirm(True))
+        self.assertEqual(self.questions, [])
+        self.assertEqual(summary.counts, {Deed.SKIPPED: 2})
+        self.assertIn("/protected must be", self.outcome(C).reason)
+        self.assertEqual(self.asked("delete"), [])
+
+    def test_an_id_that_is_written_in_another_way_is_the_same(self) -> None:
+        image_id = "abcdef00-0000-4000-8000-000000000000"
+        self.there(image_id)
+        self.here(image_id.upper())
+        self.pair.run(Plan(delete_extra=True))
+        self.assertEqual(self.asked("delete"), [("delete", B)])
 
     def test_one_that_the_source_gets_meanwhile_stays(self) -> None:
         def late(records: Sequence[ImageRecord]) -> Deferred[bool]:

@@ -11,8 +11,9 @@ from glance.config import load
 from glance.domain.errors import ConfigError
 from glance.identity.credentials import Credentials
 from glance.remote.side import Side
+from glance.services.replicator_commands import Misuse
 from glance.services.replicator_job import thd_make_job
-from glance.services.replicator_line import Misuse, add_arguments, read_order
+from glance.services.replicator_line import add_arguments, read_order
 from glance.services.replicator_places import thd_make_side
 from tests.certificates import Authority
 
@@ -107,8 +108,11 @@ class TestSide:
         assert side("-S", "yours", text=text, typed="a:1", name="target").credentials == "yours"
         assert side("-t", "x", text=f"[source]\n{LOGIN}", typed="a:1").credentials == "x"
 
-    def test_named_cloud(self, side, tmp_path, authorities):
-        (tmp_path / "clouds.yaml").write_text(CLOUDS % authorities)
+    def test_named_cloud(self, side, tmp_path, authorities, monkeypatch):
+        path = tmp_path / "clouds.yaml"
+        path.write_text(CLOUDS % authorities)
+        # Where else to look the library has settled when it was first imported.
+        monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
         found = side("--source-cloud=one", "-t", "x", text="[source]\nserver = a:1\n")
         assert isinstance(found.credentials, Credentials)
         assert found.credentials.auth_url == "https://k1.example/v3"
@@ -154,7 +158,7 @@ class TestSide:
     @pytest.mark.parametrize(
         ("text", "told"),
         [
-            ("server = a:x", "[source]server: The host must be"),
+            ("server = a:x", "[source]server: The port must be"),
             ("auth_url = http://k/v3", "[source] username or user_id is not set"),
             ("server = a:1\ncafile = /absent", "[source]cafile = /absent cannot be read"),
         ],

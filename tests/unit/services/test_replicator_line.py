@@ -6,11 +6,9 @@ import pytest
 
 from glance.config import load
 from glance.domain.errors import Invalid
+from glance.services.replicator_commands import COMMANDS, Misuse, listing
 from glance.services.replicator_line import (
-    COMMANDS,
-    Misuse,
     add_arguments,
-    listing,
     read_order,
     service_order,
 )
@@ -183,17 +181,20 @@ class TestOrder:
             (["nope"], "Unknown command: nope\n\nCommands:\n"),
             (["size"], "Too few arguments: the source's server is missing."),
             (["livecopy", "a:1"], "Too few arguments: the target's server is missing."),
-            (["dump"], "Too few arguments: the source's server, the target's directory is"),
+            (["dump"], "Too few arguments: the source's server and the target's directory are"),
             (["load", "a:1"], "Too few arguments: the source's directory is missing."),
             (["size", "a:1", "b:1"], "Too many arguments."),
-            (["size", "a:x"], "The source's server cannot be used: The host must be a name"),
+            (["size", "a:x"], "The source's server cannot be used: The port must be a number"),
             (["size", "a:70000"], "The source's server cannot be used: The port must be"),
             (["load", "ftp://a", "/d"], "The target's server cannot be used: The host must be"),
             (["dump", "a:1", ""], "The target's directory is empty."),
             (["size", "a:1", "--dry-run"], "--dry-run goes with dump, livecopy and load."),
             (["compare", "a:1", "b:1", "--watch=5"], "--watch goes with dump, livecopy and load."),
             (["compare", "a:1", "b:1", "--force"], "--force goes with dump, livecopy and load."),
-            (["compare", "a", "b", "--delete-extra"], "--delete-extra goes with dump, livecopy"),
+            (
+                ["size", "a", "--delete-extra"],
+                "--delete-extra goes with compare, dump, livecopy and",
+            ),
         ],
     )
     def test_misuse(self, order, argv, told):

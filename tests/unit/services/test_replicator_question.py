@@ -16,6 +16,7 @@ class Reactor:
 
     def __init__(self) -> None:
         self.readers = []
+        self.ended = []
 
     def addReader(self, reader) -> None:
         self.readers.append(reader)
@@ -35,7 +36,8 @@ def pipe():
 def ask(pipe):
     reactor = Reactor()
     results: list[object] = []
-    asking = Deferred.fromCoroutine(is_yes(reactor, pipe[0])).addBoth(results.append)
+    asked = is_yes(reactor, pipe[0], lambda: reactor.ended.append(True))
+    asking = Deferred.fromCoroutine(asked).addBoth(results.append)
     assert reactor.readers[0].fileno() == pipe[0]
     return reactor, asking, results
 
@@ -51,12 +53,14 @@ def test_answers(pipe, typed, yes):
     reactor.readers[0].doRead()
     assert results == [yes]
     assert reactor.readers == []
+    assert reactor.ended == []
 
 
 def test_the_end_of_input_is_no_yes(pipe):
     reactor, _, results = ask(pipe)
     reactor.readers[0].connectionLost(Failure(ValueError()))
     assert results == [False]
+    assert reactor.ended == [True]
 
 
 def test_a_terminal_that_is_gone_is_no_yes():
@@ -75,3 +79,4 @@ def test_nobody_waits_any_more(pipe):
     (failure,) = results
     assert isinstance(failure, Failure)
     assert failure.check(CancelledError)
+    assert reactor.ended == [True]

@@ -46,6 +46,7 @@ class Scene:
         self.closed = 0
         self.reloads: list[Deferred[Any]] = []
         self.trouble: GlanceError | None = None
+        self.end_of_run: Deferred[None] = succeed(None)
         monkeypatch.setattr(replicator_service, "replicate", self._replicate)
         self.service = ReplicatorService(
             job(),
@@ -77,6 +78,7 @@ class Scene:
         try:
             return await ending
         except CancelledError:
+            await self.end_of_run
             return Summary("a", "b", interrupted=True)
 
     def end(self) -> None:
@@ -205,6 +207,20 @@ def test_a_stop_during_a_reload(scene):
     assert scene.begun == ["livecopy"]
     scene.service.reload()
     assert scene.reloads == []
+
+
+def test_a_stop_waits_for_the_end_of_a_run_that_a_reload_breaks_off(scene):
+    scene.service.startService()
+    scene.reloads.append(succeed((job("dump"), lambda: None)))
+    scene.end_of_run = Deferred()
+    scene.service.reload()
+    stopping = scene.service.stopService()
+    assert not stopping.called
+    scene.end_of_run.callback(None)
+    assert stopping.called
+    assert scene.begun == ["livecopy"]
+    assert scene.closed == 1
+    assert scene.told[0].interrupted
 
 
 class TestRounds:

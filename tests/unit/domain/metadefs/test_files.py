@@ -33,6 +33,8 @@ WHOLE: dict[str, Any] = {
     ],
     "tags": [{"name": "t"}, {"name": "T"}],
 }
+#: What is told of it.
+OWN = "/properties/p/x-own: means nothing here: it is kept, but not shown"
 
 
 def with_(place: str, value: Any) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def problems(document: Any) -> list[str]:
 
 def test_all_of_it_is_read() -> None:
     definition, ignored = read(json.dumps(WHOLE).encode())
-    assert ignored == []
+    assert list(map(str, ignored)) == [OWN]
     assert definition.name == "A::B"
     assert definition.own == {
         name: WHOLE[name]
@@ -74,10 +76,10 @@ def test_all_of_it_is_read() -> None:
 
 
 def test_what_is_written_is_what_was_read() -> None:
-    definition, _ = read(json.dumps(WHOLE).encode())
+    definition, ignored = read(json.dumps(WHOLE).encode())
     written = render(definition)
     assert json.loads(written) == WHOLE
-    assert read(written) == (definition, [])
+    assert read(written) == (definition, ignored)
     assert written.endswith(b"}\n")
 
 
@@ -117,16 +119,59 @@ def test_what_the_api_shows_can_be_loaded() -> None:
     document = with_("/tags/0", {"name": "t", "created_at": "2026"}) | shown
     document["objects"][0] |= shown
     definition, ignored = read(json.dumps(document).encode())
-    assert ignored == []
+    assert list(map(str, ignored)) == [OWN]
     assert json.loads(render(definition)) == WHOLE
 
 
 def test_what_means_nothing_is_told_of() -> None:
-    document = with_("/objects/0/a~b", 1) | {"propertys": {}}
+    document = with_("/objects/0/a~b", 1) | {"propertys": {}, "display_nam": ""}
+    document["objects"][0]["properties"]["a"]["titel"] = "A"
     _, ignored = read(json.dumps(document).encode())
     assert list(map(str, ignored)) == [
-        "/propertys: means nothing here",
-        "/objects/0/a~0b: means nothing here",
+        "/propertys: means nothing here and was left out",
+        "/display_nam: means nothing here and was left out",
+        OWN,
+        "/objects/0/a~0b: means nothing here and was left out",
+        "/objects/0/properties/a/titel: means nothing here: it is kept, but not shown",
+    ]
+
+
+def test_names_that_no_path_can_have_are_told_of() -> None:
+    bare = {"type": "string"}
+    document = {
+        "namespace": "n",
+        "resource_type_associations": [{"name": "OS/X"}],
+        "properties": {"a/b": bare},
+        # Nobody asks for what is in an object by itself.
+        "objects": [{"name": "Disk I/O", "properties": {"a/b": bare}}],
+        "tags": [{"name": ".."}, {"name": "..."}],
+    }
+    definition, ignored = read(json.dumps(document).encode())
+    assert [list(parts) for parts in definition.parts.values()] == [
+        ["OS/X"], ["a/b"], ["Disk I/O"], ["..", "..."],
+    ]  # fmt: skip
+    assert list(map(str, ignored)) == [
+        f"{place}: is a name that no path can have, so clients cannot ask for it alone"
+        for place in (
+            "/resource_type_associations/0/name",
+            "/properties/a~1b",
+            "/objects/0/name",
+            "/tags/0/name",
+        )
+    ]
+
+
+def test_members_that_are_there_twice() -> None:
+    """They are told of along with whatever else is wrong."""
+    content = b"""{"namespace": "n", "tags": [], "properties": {
+        "a/b": {"type": "string", "type": "integer"}, "a/b": {"type": "string"},
+        "c": {"type": "string", "items": {"enum": [{"x": 1, "x": 1, "x": 2}]}}
+    }, "tags": [{"name": 1}]}"""
+    assert problems(content) == [
+        "/tags: stands there a second time",
+        "/properties/a~1b: stands there a second time",
+        "/properties/c/items/enum/0/x: stands there a second time",
+        "/tags/0/name: must be a string, not the number 1",
     ]
 
 
@@ -139,7 +184,7 @@ def test_what_means_nothing_is_told_of() -> None:
         (b'{"namespace": "n", "x": NaN}', "is not JSON that can be kept: NaN is no JSON"),
         (b'{"x": 1e999}', "/x: is too large a number"),
         (b'{"x": 9223372036854775808}', "/x: is too large a number"),
-        (b'{"x": ' + b"9" * 5000 + b"}", "is not JSON that can be kept: Exceeds the limit"),
+        (b'{"x": ' + b"9" * 5000 + b"}", "is not JSON that can be kept: a number in it has far"),
         (b"[" * 100_000, "is nested too deeply"),
         (b'{"x": ' + b"[" * 40 + b"]" * 40 + b"}", "/x" + "/0" * 31 + ": is nested too deeply"),
         (b"[]", "must be an object, not a list of length 0"),
@@ -164,6 +209,8 @@ BIG = "x" * 65536
         ("/namespace", None, "/namespace: must be a string, not null"),
         ("/namespace", "", "/namespace: must not be empty"),
         ("/namespace", LONG, "/namespace: has 81 characters, but 80 is the most"),
+        ("/namespace", "a/b", "/namespace: cannot be 'a/b', which no path could have as a part"),
+        ("/namespace", "..", "/namespace: cannot be '..', which no path could have as a part"),
         ("/display_name", LONG, "/display_name: has 81 characters, but 80 is the most"),
         ("/description", BIG, "/description: is longer than 65535 bytes"),
         ("/visibility", "shared", "/visibility: must be one of public, private, not 'shared'"),

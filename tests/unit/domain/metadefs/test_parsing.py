@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from glance.domain.errors import Duplicate, Forbidden, Invalid
@@ -20,6 +21,9 @@ from glance.domain.metadefs.parsing import (
 SMALL = {"type": "string", "title": "t"}
 LONG = "x" * 81
 WIDE = "\U0001f600"
+#: More together than MariaDB keeps in one text.
+MANY = [f"{number:070}" for number in range(1000)]
+WORDY = {**SMALL, "description": "x" * 30000}
 
 
 def of(namespace: object = None, **fields: Any) -> Namespace:
@@ -89,6 +93,22 @@ def test_what_an_answer_holds_can_be_sent_again() -> None:
         ({"objects": [{"name": "o", "description": WIDE}]}, "Object 'o': description"),
         ({"objects": [{"name": "o", "required": ["a,b"]}]}, "must not contain a comma"),
         ({"objects": [{"name": "o", "required": [""]}]}, "must not be empty"),
+        ({"objects": [{"name": "o", "required": [LONG]}]}, "in required must be a string of"),
+        ({"objects": [{"name": "o", "required": ["\0"]}]}, "in required contains"),
+        ({"objects": [{"name": "o", "required": MANY}]}, "required takes 70999 bytes, but 65535"),
+        ({"objects": [{"name": "o", "description": "é" * 32768}]}, "takes 65536 bytes"),
+        (
+            {"objects": [{"name": "o", "properties": dict.fromkeys(("a", "b", "c"), WORDY)}]},
+            "Object 'o': properties takes",
+        ),
+        ({"properties": {"p": {**SMALL, "enum": MANY}}}, "Property 'p' takes"),
+        ({"properties": {"p": {**SMALL, "title": "\0"}}}, "'p' contains the character U\\+0000"),
+        ({"properties": {"p": {**SMALL, "enum": ["a", "\0"]}}}, "U\\+0000"),
+        ({"properties": {"p": {**SMALL, "default": "\0"}}}, "U\\+0000"),
+        (
+            {"properties": {"p": {**SMALL, "items": {"type": "string", "enum": ["\0"]}}}},
+            "U\\+0000",
+        ),
         ({"objects": [{"name": "o", "required": ["a", "a"]}]}, "uniqueItems"),
         ({"objects": [{"name": "o", "properties": {"": SMALL}}]}, "name of a property"),
         ({"properties": {"p": {"type": "string"}}}, "title must be given for 'properties.p'"),
@@ -178,6 +198,8 @@ def test_counts_are_whole_numbers() -> None:
         ({"minLength": -1}, "minimum"),
         ({"maxLength": 2**31}, "maxLength must be at most 2147483647"),
         ({"maxItems": 1e30}, "maxItems must be at most"),
+        ({"minimum": 2**63}, "minimum is too large a number"),
+        ({"maximum": -(2**63) - 1}, "maximum is too large a number"),
         ({"description": WIDE}, "Property 'p' contains the character U\\+1F600"),
         ({"confidential": True}, "'confidential' is not one of"),
         ({"name": LONG}, "length 80"),
@@ -195,6 +217,28 @@ def test_what_is_confidential_can_be_said_of_a_whole_namespace() -> None:
     )
 
 
+def test_the_largest_that_a_property_may_have() -> None:
+    bounds = {"minimum": -(2**63), "maximum": 2**63 - 1}
+    assert parse_property({"name": "p", **SMALL, **bounds}).schema == SMALL | bounds
+    assert parse_property({"name": "p", **SMALL, "maximum": 1e300}).schema["maximum"] == 1e300
+    description = "é" * 32767
+    assert parse_object({"name": "o", "description": description}).description == description
+
+
+@pytest.mark.parametrize("levels", [10, 200, 1000])
+def test_what_is_nested_deeply(levels: int) -> None:
+    deep = orjson.loads("[" * levels + "]" * levels)
+    of_names: list[dict[str, Any]] = [
+        {"required": [deep, "a"]}, {"properties": {"p": {**SMALL, "required": [deep, "a"]}}},
+    ]  # fmt: skip
+    for fields in of_names:
+        with pytest.raises(Invalid, match="does not match schema 'object'"):
+            parse_object({"name": "o", **fields})
+    for fields in ({"enum": deep}, {"default": deep}, {"operators": deep}, {"items": deep}):
+        with pytest.raises(Invalid):
+            parse_property({"name": "p", **SMALL, **fields})
+
+
 def test_tags() -> None:
     assert parse_tag({"name": "a"}) == parse_tag_name("a") == Tag("a")
     assert parse_tags({"tags": [{"name": "b"}, {"name": "a"}]}) == [Tag("b"), Tag("a")]
@@ -203,8 +247,13 @@ def test_tags() -> None:
         {},
         [],
         {"tags": None},
+        {"tags": [], "first": "x"},
         {"tags": ["a"]},
         {"tags": [{}]},
+        {"tags": [[]]},
+        {"tags": [["name"]]},
+        {"tags": [None]},
+        {"tags": [3]},
         {"tags": [{"name": LONG}]},
     ):
         with pytest.raises(Invalid):
