@@ -6,9 +6,11 @@ has secrets in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -55,6 +57,9 @@ MOST_AT_ONCE = 64
 #: Idle connections kept open to one host.
 KEPT_CONNECTIONS = 8
 
+#: Parts of a URL that are sent as they are.
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
+
 _log = Logger()
 
 
@@ -87,11 +92,28 @@ class Address(URL):
         """
         if ":" in self.host:
             return URL.to_uri(self.replace(host="h")).replace(host=self.host)
+        if self._is_sent_as_it_is():
+            return self
         try:
             return super().to_uri()
         except UnicodeError as error:
             # Twisted connects to no such name, even where a resolver knows it.
             raise BadHost(f"{self.host!r} is no name of a host ({error})") from None
+
+    def _is_sent_as_it_is(self) -> bool:
+        """Tell whether all is plain; to find that out the long way takes most of a request."""
+        more = self.query or self.fragment or self.userinfo
+        return not more and all(map(_PLAIN.fullmatch, self.path)) and _is_plain_host(self.host)
+
+
+@lru_cache(maxsize=256)
+def _is_plain_host(host: str) -> bool:
+    if not _PLAIN.fullmatch(host):
+        return False
+    try:
+        return bool(URL(scheme="http", host=host).to_uri().host == host)
+    except UnicodeError:
+        return False
 
 
 #: What may go wrong between us and a service.

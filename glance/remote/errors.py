@@ -17,6 +17,10 @@ class Unreachable(RemoteError):
     """There was no answer, or none in time."""
 
 
+class BrokenOff(Unreachable):
+    """There was a connection, and it was lost: somebody is there."""
+
+
 class Untrusted(RemoteError):
     """No connection was made, since TLS could not be agreed upon or the certificate is not good."""
 

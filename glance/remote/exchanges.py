@@ -1,9 +1,10 @@
 """Requests whose bodies, or whose answers' bodies, are streams.
 
-Twisted's client does what is needed but for three things, which :class:`_Connection` adds: an
+Twisted's client does what is needed but for four things, which :class:`_Connection` adds: an
 answer counts when its head is there, also while the request is still being sent; a request can wait
-for ``100 Continue`` (RFC 9110, section 10.1.1); and more is read and written at once, since each
-time costs. It touches what Twisted does not promise to keep, and nothing else here does.
+for ``100 Continue`` (RFC 9110, section 10.1.1); more is read and written at once, since each time
+costs; and what the system takes at once is never copied into a buffer. It touches what Twisted does
+not promise to keep, and so does :mod:`glance.remote.splicing`; nothing else here.
 """
 
 from __future__ import annotations
@@ -22,9 +23,13 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IPolicyForHTTPS
 
 from glance.identity.http import KEPT_CONNECTIONS, Address, calling, innermost
 from glance.identity.timing import cancellable
+from glance.remote.splicing import Inlet, Outlet
 
 #: Bytes read from a connection, and kept for one to be written, at once.
 CHUNK = 512 * 1024
+
+#: Bytes read at once while an answer's head is awaited: what follows it is copied for each line.
+_NARROW = 16 * 1024
 
 # Parameters of glibc's mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -36,10 +41,11 @@ class Upload(Protocol):
 
     length: Any
 
-    def connected(self, unsent: Callable[[], int]) -> None:
+    def connected(self, unsent: Callable[[], int], outlet: Outlet | None = None) -> None:
         """Note that the request's head is being sent.
 
         :param unsent: tells how many bytes the connection has still to hand to the system.
+        :param outlet: where the body can go without coming through us; ``None`` for nowhere.
         """
 
     def proceed(self) -> None:
@@ -52,9 +58,18 @@ class Upload(Protocol):
 class Exchange:
     """A request and its answer, whose head is there."""
 
-    def __init__(self, response: Any, abort: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        response: Any,
+        abort: Callable[[], None],
+        widen: Callable[[], None],
+        inlet: Callable[[], Inlet | None],
+    ) -> None:
         self._response = response
+        self._widen = widen
         self.abort = abort
+        #: Returns where the body comes from, if it may go from there without coming through us.
+        self.inlet = inlet
         #: Whether more came than the answer announced.
         self.surplus = False
 
@@ -81,6 +96,7 @@ class Exchange:
 
     def deliverBody(self, protocol: IProtocol) -> None:
         """Have the answer's body delivered to a protocol, as Twisted does."""
+        self._widen()
         self._response.deliverBody(protocol)
 
 
@@ -168,6 +184,7 @@ class _Connection(HTTP11ClientProtocol):
     def __init__(self, quiescent: Callable[..., None], chunk_size: int) -> None:
         super().__init__(quiescent)
         self._chunk_size = chunk_size
+        self._narrow = min(_NARROW, chunk_size)
         self._early = False
         self._turn: object = None
         self._exchange: Exchange | None = None
@@ -176,13 +193,32 @@ class _Connection(HTTP11ClientProtocol):
         super().connectionMade()
         # Below TLS there is another one.
         bottom = getattr(self.transport, "transport", self.transport)
-        bottom.bufferSize = bottom.SEND_LIMIT = self._chunk_size
+        bottom.bufferSize, bottom.SEND_LIMIT = self._narrow, self._chunk_size
         self._bottom = bottom
+        self._put_aside = bottom.write
+        bottom.write = self._write
+
+    def _write(self, data: bytes) -> None:
+        """Write at once what the system takes at once; Twisted copies it first."""
+        bottom = self._bottom
+        ready = bottom.connected and not bottom.disconnecting and not self._unsent()
+        if ready and len(data) >= self._narrow:
+            sent = bottom.writeSomeData(data)
+            # What is wrong with the connection is found out once more, in its place.
+            if isinstance(sent, int):
+                data = data[sent:]
+        if data:
+            self._put_aside(data)
+
+    def _widen(self) -> None:
+        self._bottom.bufferSize = self._chunk_size
 
     def request(self, request: Any) -> Deferred[Any]:
+        self._bottom.bufferSize = self._narrow
         body = request.bodyProducer
         if body is not None:
-            body.connected(self._unsent)
+            outlet = Outlet(self._bottom, self._unsent) if self._is_plain() else None
+            body.connected(self._unsent, outlet)
         answered = super().request(request)
         turn = self._turn = object()
         self._exchange = None
@@ -194,7 +230,7 @@ class _Connection(HTTP11ClientProtocol):
             )
 
         def made(response: Any) -> Exchange:
-            self._exchange = Exchange(response, lambda: self._abort(turn))
+            self._exchange = Exchange(response, lambda: self._abort(turn), self._widen, self._inlet)
             return self._exchange
 
         return answered.addCallback(made)
@@ -252,6 +288,16 @@ class _Connection(HTTP11ClientProtocol):
             # What was not sent yet is not wanted.
             self.transport.abortConnection()
         super()._giveUp(reason)
+
+    def _inlet(self) -> Inlet | None:
+        counter: Any = getattr(self._parser, "bodyDecoder", None)
+        if self._is_plain() and getattr(counter, "contentLength", None) is not None:
+            return Inlet(self._bottom, counter)
+        return None
+
+    def _is_plain(self) -> bool:
+        """Tell whether there is nothing between us and the system, such as TLS."""
+        return self._bottom is self.transport and hasattr(self._bottom, "fileno")
 
     def _abort(self, turn: object) -> None:
         # Once an exchange is over, the connection is another's.

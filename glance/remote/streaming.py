@@ -5,6 +5,7 @@ Nothing limits how long all of it may take; what is limited is how long nothing 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,11 +20,12 @@ from zope.interface import implementer
 from glance.identity.http import describe
 from glance.remote.errors import Unreachable, WrongLength
 from glance.remote.exchanges import Exchange
-from glance.remote.streams import IByteReceiver, IByteStream
+from glance.remote.splicing import Flow, Outlet, Splice, splice
+from glance.remote.streams import IByteReceiver, ISpliceable
 from glance.remote.watching import STALL_TIME, Watch
 
 
-@implementer(IByteStream)
+@implementer(ISpliceable)
 class DataStream:
     """The data of an image, from a service.
 
@@ -53,6 +55,7 @@ class DataStream:
         self._paused = False
         self._body: _Body | None = None
         self._done: Deferred[None] | None = None
+        self._splice: Splice | None = None
         self._ended = False
 
     def start(self, receiver: IByteReceiver) -> Deferred[None]:
@@ -94,6 +97,30 @@ class DataStream:
         if not self._ended:
             self._end()
             self._exchange.abort()
+
+    def splice(
+        self, outlet: Outlet, expected: int, flow: Flow, passed: Callable[[int], None]
+    ) -> bool:
+        """Let the bytes go into a connection from now on; only the last ones come as before.
+
+        :param expected: how many are still to come.
+        :param flow: is to pause and resume the stream.
+        :param passed: told how many went there.
+        :returns: whether they do.
+        """
+        body, inlet = self._body, self._exchange.inlet()
+        if self._ended or body is None or inlet is None or self._splice is not None:
+            return False
+        if inlet.counter.contentLength != expected:
+            return False
+
+        def count(number: int) -> None:
+            body.received += number
+            self.arrived()
+            passed(number)
+
+        self._splice = splice(inlet, outlet, flow, count)
+        return self._splice is not None
 
     # What the body tells.
 
@@ -138,6 +165,8 @@ class DataStream:
     def _end(self) -> None:
         self._ended = True
         self._watch.stop()
+        if self._splice is not None:
+            self._splice.stop()
         if self._body is not None:
             self._body.receiver = None
 
@@ -150,12 +179,12 @@ class _Body(Protocol):
     def __init__(self, receiver: IByteReceiver, stream: DataStream) -> None:
         self.receiver: IByteReceiver | None = receiver
         self._stream = stream
-        self._received = 0
+        self.received = 0
 
     def dataReceived(self, data: bytes) -> None:
         if self.receiver is None:
             return
-        self._received += len(data)
+        self.received += len(data)
         self._stream.arrived()
         try:
             self.receiver.write(data)
@@ -163,4 +192,4 @@ class _Body(Protocol):
             self._stream.refused(Failure())
 
     def connectionLost(self, reason: Failure = DONE) -> None:
-        self._stream.over(reason, self._received)
+        self._stream.over(reason, self.received)

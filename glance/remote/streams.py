@@ -6,8 +6,14 @@ stream whenever it has enough in hand.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from glance.remote.splicing import Flow, Outlet
 
 
 class IByteReceiver(Interface):
@@ -40,3 +46,18 @@ class IByteStream(Interface):
 
     def stop() -> None:
         """Let go of the source, at whatever point; to be called also if never started."""
+
+
+class ISpliceable(IByteStream):
+    """Bytes that may go from connection to connection without coming through us."""
+
+    def splice(outlet: Outlet, expected: int, flow: Flow, passed: Callable[[int], None]) -> bool:
+        """Let the bytes go into a connection from now on; only the last ones come as before.
+
+        To be called while they come.
+
+        :param expected: how many are still to come.
+        :param flow: is to pause and resume the stream.
+        :param passed: told how many went there.
+        :returns: whether they do.
+        """

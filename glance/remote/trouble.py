@@ -20,6 +20,7 @@ from glance.identity.http import BadHost, CallFailed, TooLong, describe
 from glance.remote.endpoint import Endpoint
 from glance.remote.errors import (
     Answered,
+    BrokenOff,
     LoginFailed,
     RemoteError,
     TokenExpired,
@@ -86,7 +87,7 @@ def explain(
     hint = "" if answered or endpoint.scheme == "https" else " Does it want https://?"
     if cause is None or isinstance(cause, _BROKEN_OFF):
         text = describe(cause) if cause is not None else str(failure)
-        return Unreachable(f"{where} broke off the connection: {text}.{hint}")
+        return BrokenOff(f"{where} broke off the connection: {text}.{hint}")
     # What came instead is not told: nobody knows what it is.
     return Unintelligible(f"What answers at {where} does not speak HTTP.{hint}")
 

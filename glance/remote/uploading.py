@@ -14,7 +14,8 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 from zope.interface import implementer
 
 from glance.remote.errors import Unreachable, WrongLength
-from glance.remote.streams import IByteReceiver, IByteStream
+from glance.remote.splicing import Outlet, skip
+from glance.remote.streams import IByteReceiver, IByteStream, ISpliceable
 from glance.remote.watching import STALL_TIME, Watch
 
 #: Seconds that a service gets to say that it wants the data, before it is sent unasked.
@@ -66,6 +67,7 @@ class UploadBody:
         self._watch = Watch(reactor, self._due)
         self._sent = 0
         self._unsent: Callable[[], int] = int
+        self._outlet: Outlet | None = None
         self._left = 0
         self._paused = False
         self._consumer: Any = None
@@ -74,12 +76,14 @@ class UploadBody:
 
     # What the connection asks for.
 
-    def connected(self, unsent: Callable[[], int]) -> None:
+    def connected(self, unsent: Callable[[], int], outlet: Outlet | None = None) -> None:
         """Note that the request's head is being sent.
 
         :param unsent: tells how many bytes the connection has still to hand to the system.
+        :param outlet: where the body can go without coming through us; ``None`` for nowhere.
         """
         self._unsent = unsent
+        self._outlet = outlet
 
     def startProducing(self, consumer: Any) -> Deferred[None]:
         """Send the body, once it is wanted."""
@@ -137,8 +141,20 @@ class UploadBody:
         self._sent += len(data)
         if self._size is not None and self._sent > self._size:
             self._fail(WrongLength(f"There are more than {self._size} bytes of data."))
-        else:
-            self._consumer.write(data)
+            return
+        self._consumer.write(data)
+        if self._outlet is not None and self._size is not None:
+            self._shorten(self._outlet, self._size - self._sent)
+
+    def _shorten(self, outlet: Outlet, left: int) -> None:
+        """Have the rest go straight from connection to connection, if that is possible."""
+        stream = ISpliceable(self._stream, None)
+        if stream is None or stream.splice(outlet, left, self, self._passed):
+            self._outlet = None
+
+    def _passed(self, count: int) -> None:
+        self._sent += count
+        skip(self._consumer, count)
 
     def _complete(self, _: None) -> None:
         if self._done is None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from glance.remote.streams import IByteReceiver, IByteStream
+from glance.remote.splicing import Flow, Outlet
+from glance.remote.streams import IByteReceiver, ISpliceable
 from glance.replicate.interfaces import Moved
 
 
-@implementer(IByteStream, IByteReceiver)
+@implementer(ISpliceable, IByteReceiver)
 class Counted:
     """A stream whose bytes are counted on their way.
 
@@ -35,6 +37,21 @@ class Counted:
         self._count += len(data)
         self._moved(len(data))
         self._receiver.write(data)
+
+    def splice(
+        self, outlet: Outlet, expected: int, flow: Flow, passed: Callable[[int], None]
+    ) -> bool:
+        """Let the bytes go into a connection, and count those too."""
+        inner: Any = ISpliceable(self._stream, None)
+        if inner is None:
+            return False
+
+        def count(number: int) -> None:
+            self._count += number
+            self._moved(number)
+            passed(number)
+
+        return bool(inner.splice(outlet, expected, flow, count))
 
     def pause(self) -> None:
         """Let no more come."""

@@ -76,9 +76,7 @@ class DataCopy:
         try:
             await self._attempt(resume=self._expected is not None)
         except WrongData:
-            if not self.kept:
-                raise
-            # What was left was not the beginning of this.
+            # What was left was not the beginning of this, or it became wrong on its way.
             self.kept = 0
             await self._attempt(resume=False)
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import CancelledError
 
 from glance.domain.errors import GlanceError
-from glance.remote.errors import Answered, Unreachable
+from glance.remote.errors import Answered, BrokenOff, Unreachable
 from glance.replicate.crew import Breath, side_by_side
 from glance.replicate.outcome import SideLost
 from glance.replicate.plan import Plan
@@ -55,7 +55,7 @@ async def read_all(
                 # One that moves while the list is read may come twice; what is known last counts.
                 found[record.image_id] = record
                 await breath.take()
-        except Answered:
+        except (Answered, BrokenOff):
             reached = True
             raise
         except Unreachable as error:

@@ -212,12 +212,14 @@ class Proxy:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._open.add(client)
-        # Clients and services go away as they like.
-        with contextlib.suppress(OSError):
-            self._pass_on(client)
-        with self._lock:
-            self._open.discard(client)
-        client.close()
+        try:
+            # Clients and services go away as they like.
+            with contextlib.suppress(OSError):
+                self._pass_on(client)
+        finally:
+            with self._lock:
+                self._open.discard(client)
+            client.close()
 
     def _pass_on(self, client: socket.socket) -> None:
         received = b""

@@ -159,11 +159,15 @@ def active(made: Mapping[str, str]) -> set[str]:
 # Both sides.
 
 
-def listed(side: Side) -> dict[str, dict[str, Any]]:
-    """Return all images, hidden ones too, by id."""
+def listed(side: Side, tag: str = "") -> dict[str, dict[str, Any]]:
+    """Return all images, hidden ones too, by id.
+
+    :param tag: that they have to have, if any.
+    """
+    only = f"&tag={tag}" if tag else ""
     found: dict[str, dict[str, Any]] = {}
     for hidden in ("false", "true"):
-        path = f"/v2/images?limit=1000&os_hidden={hidden}&visibility=all"
+        path = f"/v2/images?limit=1000&os_hidden={hidden}&visibility=all{only}"
         while path:
             page = ask(side, 200, "GET", path).json
             found |= {one["id"]: one for one in page["images"]}
@@ -222,13 +226,15 @@ class NeverWrong:
 
     :param source: asked once, at the beginning.
     :param target: asked again and again, and at the end.
+    :param tag: of the images that it is about; all, if there is none.
     """
 
-    def __init__(self, source: Side, target: Side) -> None:
+    def __init__(self, source: Side, target: Side, tag: str = "") -> None:
         self._target = target
+        self._tag = tag
         self._right = {
             image_id: (one["size"], one["os_hash_value"])
-            for image_id, one in listed(source).items()
+            for image_id, one in listed(source, tag).items()
         }
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -253,14 +259,14 @@ class NeverWrong:
 
     def look(self) -> None:
         """Look once."""
-        for image_id, one in listed(self._target).items():
+        for image_id, one in listed(self._target, self._tag).items():
             has = (one["size"], one["os_hash_value"])
             if one["status"] == "active" and has != self._right.get(image_id, has):
                 self.wrong.add(f"{image_id}: {has}")
         self.looked += 1
 
     def _watch(self) -> None:
-        while not self._stop.wait(0.02):
+        while not self._stop.wait(0.05):
             try:
                 self.look()
             except (AssertionError, OSError):

@@ -161,11 +161,9 @@ class Sides:
 
     def __enter__(self) -> Sides:
         self.identity.up()
-        # Of tokens that are taken back it is to hear at once.
-        forgetful = {"token_cache_time": -1}
-        self.target = Server(
-            settings=self._target, options=self.identity.options(**forgetful), room=self._room
-        )
+        # It asks about the token of each request, so that it knows at once which are taken back.
+        options = self.identity.options(token_cache_time=-1)
+        self.target = Server(settings=self._target, options=options, room=self._room)
         try:
             self.source.start()
             self.target.token = self.identity.token("admin", "member", "reader", project="admins")
@@ -249,7 +247,7 @@ class Case:
     @contextmanager
     def never_wrong(self) -> Iterator[None]:
         """See to it that no image is active on the target with other data than it has."""
-        with replication.NeverWrong(self.source, self.target):
+        with replication.NeverWrong(self.source, self.target, self.tag):
             yield
 
     def interrupted(self, number: int, alarm: Alarm, count: int, *words: object) -> Done:

@@ -393,7 +393,7 @@ class TestWhoAsks:
             proxy.alarm(3000, take_back)
             words = ("--target-cloud", "there", "--parallel", 2)
             done = case.run("livecopy", proxy.place, *words, OS_DEFAULT__TARGETTOKEN="")
-        assert len(lives) > 2
+        assert len(taken) > 2
         assert case.differences() == []
         assert "canary" not in done.said
 

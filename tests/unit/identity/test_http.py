@@ -1,5 +1,6 @@
 """Asking over HTTP: repeated when that helps, bounded in time and size."""
 
+import hyperlink
 from OpenSSL import SSL
 from service_identity import VerificationError
 from treq.testing import StubTreq
@@ -14,7 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from glance.identity import http
-from glance.identity.http import Answer, CallFailed, HttpCaller, describe
+from glance.identity.http import Address, Answer, CallFailed, HttpCaller, describe
 
 URL = "http://identity.example/v3/auth/tokens"
 
@@ -265,3 +266,39 @@ class TestMakeTreq(SynchronousTestCase):
         self.assertTrue(pool.persistent)
         self.assertFalse(pool._factory.noisy)
         self.assertIs(client._agent._pool, pool)
+
+
+class TestAddress(SynchronousTestCase):
+    def test_what_is_plain_is_sent_as_the_long_way_has_it(self):
+        for url in (
+            "http://127.0.0.1:9292/v2/images/1-a_b.c~/file",
+            "https://images.example/x//v2/images",
+            "https://images.example",
+            "http://images.example/",
+            "https://bücher.example:1/x/v2/images",
+            "https://xn--bcher-kva.example/x",
+            "http://IMAGES.example/",
+            "http://h.example/a b/é/%20",
+            "http://h.example/v2/images?limit=1&name=é",
+            "http://h.example/#é",
+            "http://ü:p@h.example/",
+        ):
+            with self.subTest(url=url):
+                long_way = hyperlink.URL.from_text(url).to_uri().to_text()
+                self.assertEqual(Address.from_text(url).to_uri().to_text(), long_way)
+
+    def test_what_is_plain_is_not_made_anew(self):
+        url = Address.from_text("http://127.0.0.1:9292/v2/images/1")
+        self.assertIs(url.to_uri(), url)
+
+    def test_names_that_cannot_be(self):
+        for host in ("xn--a", "a..b", "-", "a" * 64, "ü" * 64):
+            with self.subTest(host=host):
+                for _ in range(2):
+                    url = Address.from_text(f"http://{host}/x")
+                    try:
+                        expected = hyperlink.URL.to_uri(url).to_text()
+                    except UnicodeError:
+                        self.assertRaises(http.BadHost, url.to_uri)
+                    else:
+                        self.assertEqual(url.to_uri().to_text(), expected)

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IHostnameResolver
 from zope.interface import implementer
 
 from glance.domain.errors import Invalid
-from glance.remote import uploading
+from glance.remote import exchanges, uploading
 from glance.remote.errors import (
     Failed,
     NotAllowed,
@@ -19,7 +19,7 @@ from glance.remote.errors import (
     WrongLength,
 )
 from glance.remote.tokens import GivenToken
-from tests.unit.remote.wire import STALL, Bytes, Link, WireTestCase
+from tests.unit.remote.wire import STALL, Bytes, Link, Sink, WireTestCase
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 DONE = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -439,3 +439,72 @@ class TestSizes(WireTestCase):
         self.upload(Bytes(1))
         line: Link = self.link()
         self.assertEqual((line.wire.bufferSize, line.wire.SEND_LIMIT), (1000, 1000))
+
+    def test_heads_are_read_in_small_pieces(self):
+        self.patch(exchanges, "_NARROW", 100)
+        opening = self.open()
+        line = self.link()
+        line.head()
+        line.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+        stream = self.successResultOf(opening)
+        self.assertEqual(line.wire.bufferSize, 100)
+        stream.start(Sink())
+        self.assertEqual(line.wire.bufferSize, 1000)
+        line.answer(b"0123456789")
+        # The next one goes over the same connection.
+        self.upload(Bytes(1))
+        self.assertEqual(line.head()[0].split()[0], "PUT")
+        self.assertEqual(line.wire.bufferSize, 100)
+
+
+class TestWriting(UploadTestCase):
+    """What the system takes at once is not kept."""
+
+    def taking(self, *counts):
+        """Have the system take so many bytes each time it is asked."""
+        self.wanted(size=9000)
+        self.line.wire.take()
+        self.taken = []
+        left = list(counts)
+
+        def write_some(data):
+            count = left.pop(0)
+            self.taken.append(bytes(data[: max(0, count)]) if isinstance(count, int) else count)
+            return count
+
+        self.line.wire.writeSomeData = write_some
+
+    def test_all(self):
+        self.taking(1000, 2000)
+        self.send(b"a" * 1000)
+        self.send(b"b" * 2000)
+        self.assertEqual(self.taken, [b"a" * 1000, b"b" * 2000])
+        self.assertEqual(self.line.wire.take(), b"")
+
+    def test_a_part(self):
+        self.taking(600)
+        self.send(b"a" * 600 + b"b" * 900)
+        self.assertEqual(self.taken, [b"a" * 600])
+        self.assertEqual(self.line.wire.take(), b"b" * 900)
+
+    def test_nothing(self):
+        self.taking(0)
+        self.send(b"a" * 1000)
+        self.assertEqual(self.line.wire.take(), b"a" * 1000)
+
+    def test_what_is_kept_goes_first(self):
+        self.taking()
+        self.line.wire._tempDataLen = 1
+        self.send(b"a" * 1000)
+        self.assertEqual(self.line.wire.take(), b"a" * 1000)
+
+    def test_small_pieces_are_gathered(self):
+        self.taking()
+        self.send(b"a" * 999)
+        self.assertEqual(self.line.wire.take(), b"a" * 999)
+
+    def test_a_connection_that_is_lost(self):
+        """Twisted notices when it writes itself."""
+        self.taking(ConnectionLost())
+        self.send(b"a" * 1000)
+        self.assertEqual(self.line.wire.take(), b"a" * 1000)

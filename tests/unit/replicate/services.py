@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock, deferLater
 from zope.interface import implementer
 
-from glance.remote.errors import Absent, Failed, NotAllowed, Unreachable
+from glance.remote.errors import Absent, BrokenOff, Failed, NotAllowed, Unreachable
 from glance.remote.images import Page
 from glance.remote.streams import IByteReceiver, IByteStream
 
@@ -128,7 +128,7 @@ class FakeImages:
 
     def _answer(self, kind: str | None) -> None:
         if kind in (LOST, CUT):
-            raise Unreachable(f"{self.place} broke off the connection.")
+            raise BrokenOff(f"{self.place} broke off the connection.")
 
     def _shown(self, image_id: str) -> dict[str, Any]:
         return dict(self._image(image_id))
@@ -266,7 +266,8 @@ class FakeImages:
                 if digest is not None:
                     assert self.digests
                     if hashlib.new(digest[0], data).hexdigest() != digest[1]:
-                        raise Failed(f"{self.place} answered 400: it does not fit.", 400)
+                        said = "The data does not fit the header Content-Digest."
+                        raise Failed(f"{self.place} answered 400: {said}", 400, said)
             except BaseException:
                 image["status"] = "queued"
                 raise

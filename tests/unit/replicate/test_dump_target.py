@@ -230,7 +230,7 @@ class ResumingTests(TargetTestCase):
             self.write(PART, DATA[:300])
 
     def test_a_source_that_begins_too_late_is_refused(self):
-        self.source.streams = [lambda data, _: Stream(data[5:], 5)]
+        self.source.streams = [lambda data, _: Stream(data[5:], 5)] * 2
         error = self.fails(self.putting(record_of(DATA)), WrongData)
         self.assertIn("does not begin where it was asked to", error.message)
 
@@ -361,10 +361,16 @@ class FailingTests(TargetTestCase):
             self.assertEqual(self.names(), [LOCK])
 
     def test_more_data_than_there_should_be_is_not_waited_for(self):
-        stream = Stream(DATA * 1000)
-        self.source.streams = [lambda *_: stream]
+        streams = [Stream(DATA * 1000), Stream(DATA * 1000)]
+        self.source.streams = [lambda *_: streams[0], lambda *_: streams[1]]
         self.fails(self.putting(record_of(DATA)), WrongData)
-        self.assertGreater(len(stream.left), len(DATA) * 990)
+        for stream in streams:
+            self.assertGreater(len(stream.left), len(DATA) * 990)
+
+    def test_data_that_became_wrong_on_its_way_is_got_once_more(self):
+        self.source.streams = [lambda *_: Stream(DATA[:-1] + b"x")]
+        self.assertEqual(self.put(record_of(DATA)).size, 2 * len(DATA))
+        self.check_whole(record_of(DATA))
 
     def test_a_full_disk_leaves_nothing_and_is_named(self):
         stream = Stream(DATA)

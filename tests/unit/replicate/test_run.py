@@ -418,6 +418,24 @@ class TroubleTests(RunCase):
                 getattr(self.pair, side).trouble = lambda what, _: None
                 self.assertEqual(self.pair.run().counts, {Deed.COMPLETED: 1})
 
+    def test_data_that_became_wrong_on_its_way_is_sent_once_more(self) -> None:
+        for side, what, digests in (
+            ("source", "open_data", True),
+            ("source", "open_data", False),
+            ("target", "upload", True),
+        ):
+            for times, done in ((1, Deed.COPIED), (2, Deed.FAILED)):
+                with self.subTest(side=side, digests=digests, times=times):
+                    self.setUp()
+                    self.target.digests = digests
+                    self.here(A)
+                    left = [CORRUPT] * times
+                    getattr(self.pair, side).trouble = lambda asked, _, what=what, left=left: (
+                        left.pop() if left and asked == what else None
+                    )
+                    self.assertEqual(self.pair.run().counts, {done: 1})
+                    self.assertEqual(len(self.pair.ear.retries), 1)
+
     def test_wrong_data_for_a_target_that_compares_nothing(self) -> None:
         self.target.digests = False
         self.here(A)
@@ -531,6 +549,18 @@ class TroubleTests(RunCase):
         self.source.trouble = lambda what, _: left.pop(0) if left and what == "list" else None
         self.assertEqual(self.pair.run().counts, {Deed.COPIED: 5})
         self.assertGreater(self.pair.clock.seconds(), 1)
+
+    def test_a_list_that_breaks_off_before_it_begins(self) -> None:
+        """Somebody is there, so it is waited for, also while it is restarted."""
+        for kind in (LOST, BUSY):
+            with self.subTest(kind=kind):
+                self.setUp()
+                self.here(A)
+                left = [kind, REFUSED]
+                self.source.trouble = lambda what, _, left=left: (  # type: ignore[misc]
+                    left.pop(0) if left and what == "list" else None
+                )
+                self.assertEqual(self.pair.run().counts, {Deed.COPIED: 1})
 
     def test_a_side_that_gets_lost(self) -> None:
         for number in range(20):
