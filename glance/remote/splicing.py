@@ -128,7 +128,11 @@ class Splice:
 
     def _write(self) -> Any:
         if self._outlet.unsent():
-            return self._plain_write()
+            trouble = self._plain_write()
+            if self._blocked and not (trouble or self._outlet.unsent()):
+                # It has turned itself off, and does not know that somebody waits for that.
+                self._outlet.transport.startWriting()
+            return trouble
         try:
             drained = self._ended or self._drain(tell=True)
         except OSError:
