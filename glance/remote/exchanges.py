@@ -13,13 +13,15 @@ import ctypes
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web.client import Agent, HTTPConnectionPool, RequestGenerationFailed
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IPolicyForHTTPS
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IPolicyForHTTPS
+from zope.interface import implementer
 
 from glance.identity.http import KEPT_CONNECTIONS, Address, calling, innermost
 from glance.identity.timing import cancellable
@@ -72,11 +74,15 @@ class Exchange:
         self.inlet = inlet
         #: Whether more came than the answer announced.
         self.surplus = False
+        #: Whether the body is not the data itself, although that was asked for.
+        self.encoded = False
 
     @property
-    def status(self) -> int:
-        """The answer's status."""
+    def code(self) -> int:
+        """The answer's status, as Twisted and treq call it."""
         return self._response.code
+
+    status = code
 
     @property
     def headers(self) -> Headers:
@@ -120,7 +126,9 @@ class Exchanges:
         pool = HTTPConnectionPool(reactor, persistent=True)
         pool.maxPersistentPerHost = KEPT_CONNECTIONS
         vars(pool)["_factory"] = lambda quiescent, _: _Factory(quiescent, chunk_size)
-        self._agent = Agent(reactor, contextFactory=tls, connectTimeout=connect_time, pool=pool)
+        agent = Agent(reactor, contextFactory=tls, connectTimeout=connect_time, pool=pool)
+        self._treq = HTTPClient(_Literal(agent))
+        self._reactor = reactor
 
     async def ask(
         self, method: str, url: str, headers: Mapping[str, str], body: Upload | None = None
@@ -131,16 +139,46 @@ class Exchanges:
 
         :raises CallFailed: there was no answer; its ``cause`` says why.
         """
-        sent = Headers({"User-Agent": ["glance"], "Accept-Encoding": ["identity"]})
+        sent = Headers({"User-Agent": ["glance"]})
         for name, value in headers.items():
             sent.setRawHeaders(name, [value])
         with calling(method, url):
-            uri = Address.from_text(url).to_uri().to_text().encode("ascii")
-            asked: Any = self._agent.request(method.encode(), uri, sent, body)  # type: ignore[arg-type]
+            asked: Any = self._treq.request(
+                method,
+                Address.from_text(url),
+                headers=sent,
+                data=body,  # type: ignore[arg-type]
+                allow_redirects=False,
+                unbuffered=True,
+                reactor=self._reactor,
+            )
             try:
-                return await cancellable(asked)
+                return (await cancellable(asked)).original
             except RequestGenerationFailed as error:
                 raise innermost(error) from None
+
+
+@implementer(IAgent)
+class _Literal:
+    """Asks for data as it is: treq would have it compressed, and then nobody knew its length."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def request(
+        self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: Any = None
+    ) -> Deferred[Any]:
+        """Make a request, as the interface says."""
+        headers.setRawHeaders(b"Accept-Encoding", [b"identity"])
+        return self._agent.request(method, uri, headers, bodyProducer).addCallback(_as_it_came)
+
+
+def _as_it_came(exchange: Any) -> Exchange:
+    """Let nobody decode an answer; only note that it would have to be."""
+    encodings = exchange.headers.getRawHeaders(b"Content-Encoding", [])
+    exchange.encoded = any(one.strip().lower() != b"identity" for one in encodings)
+    exchange.headers.removeHeader(b"Content-Encoding")
+    return exchange
 
 
 def _keep_memory(chunk_size: int) -> None:

@@ -186,7 +186,7 @@ class Transfers:
 
         :raises Unintelligible: nobody knows, or it is not the data itself.
         """
-        if (exchange.header("Content-Encoding") or "identity").lower() != "identity":
+        if exchange.encoded:
             raise self._service.unintelligible()
         if exchange.status != 206:
             return 0
