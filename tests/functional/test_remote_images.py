@@ -181,8 +181,8 @@ def test_slow_target_pauses_the_source(server: Server, slow: Slow) -> None:
         # All that fits into buffers has gone when it is paused, and no time makes that more.
         await until(reactor, lambda: stream._paused)
         seen = -1
-        while seen != stream._body._received:
-            seen = stream._body._received
+        while seen != stream._body.received:
+            seen = stream._body.received
             await deferLater(reactor, 0.2)
         assert stream._paused
         assert 0 < seen < IN_FLIGHT
@@ -251,7 +251,7 @@ def test_service_that_dies_in_the_middle(victim: str) -> None:
             stream = await one.open_data(image_id)
             uploading = Deferred.fromCoroutine(other.upload(image_id, stream))
             # Nothing more of the stream comes before the victim is gone.
-            await until(reactor, lambda: stream._body is not None and stream._body._received)
+            await until(reactor, lambda: stream._body is not None and stream._body.received)
             stream.pause()
             servers[victim].kill()
             stream.resume()
