@@ -304,9 +304,11 @@ class Fuzzing:
         """Follow links: what one answer names is what the next requests are about."""
         config = {"phases": {"stateful": {"inference": {"algorithms": []}}}}
         chained = described(cloud, {"mode": "positive"}, **config)
+        # Of metadata definitions a member can make none, so no chain begins there.
+        chained = chained.exclude(operation_id="get_images").exclude(path_regex="/metadefs/")
         followed = set()
 
-        class Chains(chained.exclude(operation_id="get_images").as_state_machine()):  # type: ignore[misc]
+        class Chains(chained.as_state_machine()):  # type: ignore[misc]
             def get_call_kwargs(self, case: Case) -> dict[str, Any]:
                 return {"session": session, "headers": headers_of(cloud, "member")}
 
