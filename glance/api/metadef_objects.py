@@ -59,12 +59,9 @@ class MetadefObjectsResource(MetadefsResource):
     ) -> Reply:
         """Add an object to a namespace."""
         new = parse_object(read_json(request))
-
-        def thd_create(connection: Connection) -> None:
-            namespace = self._thd_take(connection, context, namespace_name, "add_metadef_object")
-            OBJECTS.thd_insert(connection, namespace, [new])
-
-        await self._database.runInteraction(thd_create)
+        await self._change(
+            context, namespace_name, ("add_metadef_object",), OBJECTS.thd_insert, [new]
+        )
         return json_reply(render_object(new, namespace_name), 201)
 
     @route(
@@ -79,13 +76,13 @@ class MetadefObjectsResource(MetadefsResource):
         self, request: StreamingRequest, context: RequestContext, namespace_name: str
     ) -> Reply:
         """Delete all objects of a namespace."""
-
-        def thd_delete(connection: Connection) -> None:
-            rule = "delete_metadef_namespace"
-            namespace = self._thd_take(connection, context, namespace_name, rule, deleting=True)
-            OBJECTS.thd_delete_all(connection, namespace)
-
-        await self._database.runInteraction(thd_delete)
+        await self._change(
+            context,
+            namespace_name,
+            ("delete_metadef_namespace",),
+            OBJECTS.thd_delete_all,
+            deleting=True,
+        )
         return NO_CONTENT
 
     @route(
@@ -104,13 +101,9 @@ class MetadefObjectsResource(MetadefsResource):
         object_name: str,
     ) -> Reply:
         """Show one object of a namespace."""
-
-        def thd_show(connection: Connection) -> Object:
-            rule = "get_metadef_object"
-            namespace = self._thd_look(connection, context, namespace_name, rule)
-            return OBJECTS.thd_get(connection, namespace, object_name)
-
-        found = await self._database.runReading(thd_show)
+        found = await self._look(
+            context, namespace_name, ("get_metadef_object",), OBJECTS.thd_get, object_name
+        )
         return json_reply(render_object(found, namespace_name))
 
     @route(
@@ -130,12 +123,14 @@ class MetadefObjectsResource(MetadefsResource):
     ) -> Reply:
         """Put another object in the place of one, perhaps of another name."""
         new = parse_object(read_json(request))
-
-        def thd_update(connection: Connection) -> Object:
-            namespace = self._thd_take(connection, context, namespace_name, "modify_metadef_object")
-            return OBJECTS.thd_replace(connection, namespace, object_name, new)
-
-        changed = await self._database.runInteraction(thd_update)
+        changed = await self._change(
+            context,
+            namespace_name,
+            ("modify_metadef_object",),
+            OBJECTS.thd_replace,
+            object_name,
+            new,
+        )
         return json_reply(render_object(changed, namespace_name))
 
     @route(
@@ -154,11 +149,12 @@ class MetadefObjectsResource(MetadefsResource):
         object_name: str,
     ) -> Reply:
         """Delete one object of a namespace."""
-
-        def thd_delete(connection: Connection) -> None:
-            rule = "delete_metadef_object"
-            namespace = self._thd_take(connection, context, namespace_name, rule, deleting=True)
-            OBJECTS.thd_delete(connection, namespace, object_name)
-
-        await self._database.runInteraction(thd_delete)
+        await self._change(
+            context,
+            namespace_name,
+            ("delete_metadef_object",),
+            OBJECTS.thd_delete,
+            object_name,
+            deleting=True,
+        )
         return NO_CONTENT

@@ -35,13 +35,12 @@ class MetadefPropertiesResource(MetadefsResource):
         self, request: StreamingRequest, context: RequestContext, namespace_name: str
     ) -> Reply:
         """List the properties of a namespace."""
-
-        def thd_list(connection: Connection) -> list[Property]:
-            rules = ("get_metadef_properties", "get_metadef_property")
-            namespace = self._thd_look(connection, context, namespace_name, *rules)
-            return PROPERTIES.thd_list(connection, namespace)
-
-        found = await self._database.runReading(thd_list)
+        found = await self._look(
+            context,
+            namespace_name,
+            ("get_metadef_properties", "get_metadef_property"),
+            PROPERTIES.thd_list,
+        )
         return json_reply({"properties": render_properties(found)})
 
     @route(
@@ -58,12 +57,9 @@ class MetadefPropertiesResource(MetadefsResource):
     ) -> Reply:
         """Add a property to a namespace."""
         new = parse_property(read_json(request))
-
-        def thd_create(connection: Connection) -> None:
-            namespace = self._thd_take(connection, context, namespace_name, "add_metadef_property")
-            PROPERTIES.thd_insert(connection, namespace, [new])
-
-        await self._database.runInteraction(thd_create)
+        await self._change(
+            context, namespace_name, ("add_metadef_property",), PROPERTIES.thd_insert, [new]
+        )
         return json_reply(render_property(new), 201)
 
     @route(
@@ -78,13 +74,13 @@ class MetadefPropertiesResource(MetadefsResource):
         self, request: StreamingRequest, context: RequestContext, namespace_name: str
     ) -> Reply:
         """Delete all properties of a namespace."""
-
-        def thd_delete(connection: Connection) -> None:
-            rule = "delete_metadef_namespace"
-            namespace = self._thd_take(connection, context, namespace_name, rule, deleting=True)
-            PROPERTIES.thd_delete_all(connection, namespace)
-
-        await self._database.runInteraction(thd_delete)
+        await self._change(
+            context,
+            namespace_name,
+            ("delete_metadef_namespace",),
+            PROPERTIES.thd_delete_all,
+            deleting=True,
+        )
         return NO_CONTENT
 
     @route(
@@ -133,13 +129,18 @@ class MetadefPropertiesResource(MetadefsResource):
     ) -> Reply:
         """Put another property in the place of one, perhaps of another name."""
         new = parse_property(read_json(request))
-
-        def thd_update(connection: Connection) -> Property:
-            rule = "modify_metadef_property"
-            namespace = self._thd_take(connection, context, namespace_name, rule)
-            return PROPERTIES.thd_replace(connection, namespace, property_name, new)
-
-        return json_reply(render_property(await self._database.runInteraction(thd_update)))
+        return json_reply(
+            render_property(
+                await self._change(
+                    context,
+                    namespace_name,
+                    ("modify_metadef_property",),
+                    PROPERTIES.thd_replace,
+                    property_name,
+                    new,
+                )
+            )
+        )
 
     @route(
         "DELETE",
@@ -157,13 +158,14 @@ class MetadefPropertiesResource(MetadefsResource):
         property_name: str,
     ) -> Reply:
         """Delete one property of a namespace."""
-
-        def thd_delete(connection: Connection) -> None:
-            rule = "remove_metadef_property"
-            namespace = self._thd_take(connection, context, namespace_name, rule, deleting=True)
-            PROPERTIES.thd_delete(connection, namespace, property_name)
-
-        await self._database.runInteraction(thd_delete)
+        await self._change(
+            context,
+            namespace_name,
+            ("remove_metadef_property",),
+            PROPERTIES.thd_delete,
+            property_name,
+            deleting=True,
+        )
         return NO_CONTENT
 
 

@@ -39,13 +39,17 @@ class MetadefTagsResource(MetadefsResource):
     ) -> Reply:
         """List the tags of a namespace."""
         query = parse_tags_query(query_pairs(request))
-
-        def thd_list(connection: Connection) -> list[Tag]:
-            rules = ("get_metadef_tags", "get_metadef_tag")
-            namespace = self._thd_look(connection, context, namespace_name, *rules)
-            return thd_list_tags(connection, namespace, query)
-
-        return json_reply(_names(await self._database.runReading(thd_list)))
+        return json_reply(
+            _names(
+                await self._look(
+                    context,
+                    namespace_name,
+                    ("get_metadef_tags", "get_metadef_tag"),
+                    thd_list_tags,
+                    query,
+                )
+            )
+        )
 
     @route(
         "POST",
@@ -85,13 +89,13 @@ class MetadefTagsResource(MetadefsResource):
         self, request: StreamingRequest, context: RequestContext, namespace_name: str
     ) -> Reply:
         """Delete all tags of a namespace."""
-
-        def thd_delete(connection: Connection) -> None:
-            rules = ("delete_metadef_namespace", "delete_metadef_tags")
-            namespace = self._thd_take(connection, context, namespace_name, *rules, deleting=True)
-            TAGS.thd_delete_all(connection, namespace)
-
-        await self._database.runInteraction(thd_delete)
+        await self._change(
+            context,
+            namespace_name,
+            ("delete_metadef_namespace", "delete_metadef_tags"),
+            TAGS.thd_delete_all,
+            deleting=True,
+        )
         return NO_CONTENT
 
     @route(
@@ -110,12 +114,13 @@ class MetadefTagsResource(MetadefsResource):
         tag_name: str,
     ) -> Reply:
         """Show one tag of a namespace."""
-
-        def thd_show(connection: Connection) -> Tag:
-            namespace = self._thd_look(connection, context, namespace_name, "get_metadef_tag")
-            return TAGS.thd_get(connection, namespace, tag_name)
-
-        return json_reply(render_tag(await self._database.runReading(thd_show)))
+        return json_reply(
+            render_tag(
+                await self._look(
+                    context, namespace_name, ("get_metadef_tag",), TAGS.thd_get, tag_name
+                )
+            )
+        )
 
     @route(
         "POST",
@@ -135,12 +140,7 @@ class MetadefTagsResource(MetadefsResource):
     ) -> Reply:
         """Add one tag to a namespace."""
         new = parse_tag_name(tag_name)
-
-        def thd_create(connection: Connection) -> None:
-            namespace = self._thd_take(connection, context, namespace_name, "add_metadef_tag")
-            TAGS.thd_insert(connection, namespace, [new])
-
-        await self._database.runInteraction(thd_create)
+        await self._change(context, namespace_name, ("add_metadef_tag",), TAGS.thd_insert, [new])
         return json_reply(render_tag(new), 201)
 
     @route(
@@ -160,12 +160,18 @@ class MetadefTagsResource(MetadefsResource):
     ) -> Reply:
         """Rename one tag of a namespace."""
         new = parse_tag(read_json(request))
-
-        def thd_update(connection: Connection) -> Tag:
-            namespace = self._thd_take(connection, context, namespace_name, "modify_metadef_tag")
-            return TAGS.thd_replace(connection, namespace, tag_name, new)
-
-        return json_reply(render_tag(await self._database.runInteraction(thd_update)))
+        return json_reply(
+            render_tag(
+                await self._change(
+                    context,
+                    namespace_name,
+                    ("modify_metadef_tag",),
+                    TAGS.thd_replace,
+                    tag_name,
+                    new,
+                )
+            )
+        )
 
     @route(
         "DELETE",
@@ -183,13 +189,14 @@ class MetadefTagsResource(MetadefsResource):
         tag_name: str,
     ) -> Reply:
         """Delete one tag of a namespace."""
-
-        def thd_delete(connection: Connection) -> None:
-            rule = "delete_metadef_tag"
-            namespace = self._thd_take(connection, context, namespace_name, rule, deleting=True)
-            TAGS.thd_delete(connection, namespace, tag_name)
-
-        await self._database.runInteraction(thd_delete)
+        await self._change(
+            context,
+            namespace_name,
+            ("delete_metadef_tag",),
+            TAGS.thd_delete,
+            tag_name,
+            deleting=True,
+        )
         return NO_CONTENT
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
-
 from glance.api.metadefs import NAMESPACE, MetadefsResource
 from glance.api.routing import NO_CONTENT, Reply, json_reply, read_json, route
 from glance.api.streaming import StreamingRequest
 from glance.db import metadef_types
-from glance.domain.metadefs.model import Association
 from glance.domain.metadefs.parsing import parse_association
 from glance.domain.metadefs.rendering import (
     render_association,
@@ -49,13 +46,12 @@ class MetadefTypesResource(MetadefsResource):
         self, request: StreamingRequest, context: RequestContext, namespace_name: str
     ) -> Reply:
         """List the resource types that a namespace is for."""
-
-        def thd_list(connection: Connection) -> list[Association]:
-            rules = ("list_metadef_resource_types", "get_metadef_resource_type")
-            namespace = self._thd_look(connection, context, namespace_name, *rules)
-            return metadef_types.thd_list(connection, namespace)
-
-        found = await self._database.runReading(thd_list)
+        found = await self._look(
+            context,
+            namespace_name,
+            ("list_metadef_resource_types", "get_metadef_resource_type"),
+            metadef_types.thd_list,
+        )
         return json_reply({"resource_type_associations": render_associations(found)})
 
     @route(
@@ -72,13 +68,13 @@ class MetadefTypesResource(MetadefsResource):
     ) -> Reply:
         """Say that a namespace is for a resource type, which need not be known yet."""
         association = parse_association(read_json(request))
-
-        def thd_associate(connection: Connection) -> Association:
-            rule = "add_metadef_resource_type_association"
-            namespace = self._thd_take(connection, context, namespace_name, rule)
-            return metadef_types.thd_associate(connection, namespace, association)
-
-        made = await self._database.runInteraction(thd_associate)
+        made = await self._change(
+            context,
+            namespace_name,
+            ("add_metadef_resource_type_association",),
+            metadef_types.thd_associate,
+            association,
+        )
         return json_reply(render_association(made), 201)
 
     @route(
@@ -97,11 +93,12 @@ class MetadefTypesResource(MetadefsResource):
         resource_type_name: str,
     ) -> Reply:
         """Say that a namespace is no longer for a resource type."""
-
-        def thd_dissociate(connection: Connection) -> None:
-            rule = "remove_metadef_resource_type_association"
-            namespace = self._thd_take(connection, context, namespace_name, rule, deleting=True)
-            metadef_types.thd_dissociate(connection, namespace, resource_type_name)
-
-        await self._database.runInteraction(thd_dissociate)
+        await self._change(
+            context,
+            namespace_name,
+            ("remove_metadef_resource_type_association",),
+            metadef_types.thd_dissociate,
+            resource_type_name,
+            deleting=True,
+        )
         return NO_CONTENT

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from sqlalchemy import Connection
 
 from glance.db import metadef_namespaces
@@ -11,6 +14,8 @@ from glance.domain.metadefs.model import Namespace
 from glance.domain.text import shorten
 from glance.identity.context import RequestContext
 from glance.identity.policy import IPolicy
+
+T = TypeVar("T")
 
 NAMESPACES = "/metadefs/namespaces"
 NAMESPACE = f"{NAMESPACES}/<namespace_name>"
@@ -22,6 +27,47 @@ class MetadefsResource:
     def __init__(self, database: Database, policy: IPolicy) -> None:
         self._database = database
         self._policy = policy
+
+    async def _look(
+        self,
+        context: RequestContext,
+        name: str,
+        rules: tuple[str, ...],
+        thd_read: Callable[..., T],
+        *details: Any,
+    ) -> T:
+        """Read something of a namespace, if the caller may.
+
+        :param rules: see :meth:`_thd_look`, which also says what is raised.
+        :param thd_read: called with the connection, the namespace and ``details``.
+        """
+
+        def thd_look(connection: Connection) -> T:
+            namespace = self._thd_look(connection, context, name, *rules)
+            return thd_read(connection, namespace, *details)
+
+        return await self._database.runReading(thd_look)
+
+    async def _change(
+        self,
+        context: RequestContext,
+        name: str,
+        rules: tuple[str, ...],
+        thd_work: Callable[..., T],
+        *details: Any,
+        deleting: bool = False,
+    ) -> T:
+        """Change something in a namespace, if the caller may.
+
+        :param rules: see :meth:`_thd_take`, which also says what is raised.
+        :param thd_work: called with the connection, the namespace and ``details``.
+        """
+
+        def thd_change(connection: Connection) -> T:
+            namespace = self._thd_take(connection, context, name, *rules, deleting=deleting)
+            return thd_work(connection, namespace, *details)
+
+        return await self._database.runInteraction(thd_change)
 
     def _thd_look(
         self, connection: Connection, context: RequestContext, name: str, *rules: str

@@ -93,8 +93,22 @@ def render_page(
     :param first: the link to the list's first page.
     :param following: the link to the page after this one, ``None`` on the last.
     """
-    body: dict[str, Any] = {"images": list(images), "first": first}
+    return page_of("images", images, first, following, "/v2/schemas/images")
+
+
+def page_of(
+    name: str, entries: Iterable[dict[str, Any]], first: str, following: str | None, schema: str
+) -> dict[str, Any]:
+    """Build the JSON object of one page of a list.
+
+    :param name: what the entries are called there.
+    :param entries: the rendered entries.
+    :param first: the link to the list's first page.
+    :param following: the link to the page after this one, ``None`` on the last.
+    :param schema: the path of the list's schema.
+    """
+    body: dict[str, Any] = {name: list(entries), "first": first}
     if following is not None:
         body["next"] = following
-    body["schema"] = "/v2/schemas/images"
+    body["schema"] = schema
     return body

@@ -16,6 +16,7 @@ from glance.domain.metadefs.model import (
     ResourceType,
     Tag,
 )
+from glance.domain.rendering import page_of
 
 PATH = "/v2/metadefs/namespaces"
 
@@ -80,11 +81,7 @@ def render_namespaces(
     :param first: the link to the list's first page.
     :param following: the link to the page after this one, ``None`` on the last.
     """
-    body: dict[str, Any] = {"namespaces": list(entries), "first": first}
-    if following is not None:
-        body["next"] = following
-    body["schema"] = "/v2/schemas/metadefs/namespaces"
-    return body
+    return page_of("namespaces", entries, first, following, "/v2/schemas/metadefs/namespaces")
 
 
 def render_associations(associations: Iterable[Association]) -> list[dict[str, Any]]:
